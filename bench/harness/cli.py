@@ -1,0 +1,127 @@
+"""The command line of ``bench/run``."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from clients import tools
+
+from . import report, rqbit
+from .contestants import CONTESTANTS, PEERAGE, have_peerage
+from .measure import MIB
+from .scenarios import SCENARIOS, Plan, quick
+from .transfer import Bench
+
+BENCH = Path(__file__).resolve().parent.parent
+ROOT = BENCH.parent
+RESULTS = BENCH / "RESULTS.md"
+BUILD_TIMEOUT_S = 1800
+
+
+def _names(text, known, what):
+    names = [name for name in text.split(",") if name]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such {what}: {', '.join(unknown)} (there are {', '.join(known)})")
+    return names
+
+
+def _arguments(arguments):
+    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one to one only: floor, libtorrent, peerage")
+    parser.add_argument("--only", default=[], type=lambda text: _names(text, SCENARIOS, "scenario"),
+                        metavar="A,B", help=f"scenarios, of: {', '.join(SCENARIOS)}")
+    parser.add_argument("--clients", default=[], type=lambda text: _names(text, CONTESTANTS, "client"),
+                        metavar="A,B", help=f"clients, of: {', '.join(CONTESTANTS)}")
+    parser.add_argument("--runs", type=int, default=3, help="rounds (3)")
+    parser.add_argument("--size", type=int, default=2048, metavar="MIB", help="payload (2048)")
+    parser.add_argument("--tmpfs", default="/dev/shm", metavar="DIR", help="a folder in memory (/dev/shm)")
+    parser.add_argument("--work", default=BENCH / ".work", type=Path, metavar="DIR",
+                        help="a folder on a real disk (bench/.work)")
+    parser.add_argument("--with-rqbit", action="store_true", help="build rqbit, which takes long")
+    parser.add_argument("--no-install", action="store_true", help="take the clients as they are")
+    parser.add_argument("--output", type=Path, metavar="FILE",
+                        help="where to write the report (bench/RESULTS.md in a full run)")
+    return parser.parse_args(arguments)
+
+
+def _say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
+def _target_folder():
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+
+
+def _build_floor():
+    """Builds bench/floor; returns the program."""
+    _say("building the floor program")
+    # Stand-alone it has a target folder of its own; as a workspace member it shares one.
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--manifest-path", str(BENCH / "floor" / "Cargo.toml"),
+                    "--target-dir", str(_target_folder())], check=True, timeout=BUILD_TIMEOUT_S)
+    return _target_folder() / "release" / "peerage-bench-floor"
+
+
+def _build_peerage():
+    """Builds our own binary, unless PEERAGE_BIN names one; it may be missing."""
+    if "PEERAGE_BIN" not in os.environ:
+        _say("building peerage")
+        done = subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "peerage"], cwd=ROOT,
+                              check=False, timeout=BUILD_TIMEOUT_S, capture_output=True, text=True)
+        if done.returncode:
+            _say(f"peerage does not build: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else '?'}")
+    if not have_peerage():
+        _say("no peerage binary: foreign clients only")
+
+
+def _skipped():
+    """Contestants that are not on this machine; said, not failed."""
+    skipped = []
+    if rqbit.find() is None:
+        skipped.append("rqbit")
+        _say("rqbit is not here; --with-rqbit builds it")
+    if not have_peerage():
+        skipped.append(PEERAGE)
+    return skipped
+
+
+def main(arguments=None):
+    options = _arguments(arguments)
+    options.work.mkdir(parents=True, exist_ok=True)
+    rqbit.search_path = f"{options.work / 'rqbit' / 'bin'}:{tools.SYSTEM_PATH}"
+    floor = _build_floor()
+    _build_peerage()
+    memory = Path(tempfile.mkdtemp(prefix="peerage-bench-", dir=options.tmpfs))
+    disk = Path(tempfile.mkdtemp(prefix="run-", dir=options.work))
+    scenarios = []
+    bench = None
+    try:
+        bench = Bench(memory, disk, floor, _say)
+        plan = Plan(bench, options.size * MIB, options.runs, options.clients, _skipped())
+        jobs = [quick] if options.quick else [SCENARIOS[name] for name in options.only or SCENARIOS]
+        for job in jobs:
+            scenarios.append(job(plan))
+    except KeyboardInterrupt:
+        _say("interrupted; what there is:")
+    finally:
+        if bench:
+            bench.close()
+        shutil.rmtree(memory, ignore_errors=True)
+        shutil.rmtree(disk, ignore_errors=True)
+    text = report.render(scenarios, options.size * MIB, options.runs, bench.versions)
+    print(text)
+    raw = [{"scenario": scenario.name, "rows": {row.name: [result.as_json() for result in row.results]
+                                                for row in scenario.rows}} for scenario in scenarios]
+    (options.work / "results.json").write_text(json.dumps(raw, indent=1))
+    full = not (options.quick or options.only or options.clients)
+    output = options.output or (RESULTS if full else None)
+    if output:
+        output.write_text(text)
+        _say(f"written: {output}")
+    return 0

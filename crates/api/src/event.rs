@@ -1,0 +1,194 @@
+//! What a long operation tells while it runs: one JSON object per line.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+use crate::SCHEMA_VERSION;
+
+/// An event with the schema version beside it: one line of `--json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The event, its fields beside the version.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl From<Event> for Line {
+    fn from(event: Event) -> Self {
+        Self { schema_version: SCHEMA_VERSION, event }
+    }
+}
+
+/// What happened. The field `event` names the kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Reading and hashing files before a share, or checking what is there.
+    Hashing {
+        /// Bytes read.
+        done: u64,
+        /// Bytes to read.
+        total: u64,
+    },
+    /// Serving: the port is open, peers can connect.
+    Ready {
+        /// Addresses that accept connections.
+        listen: Vec<String>,
+        /// SHA-1 infohash in hexadecimal.
+        infohash_v1: Option<String>,
+        /// SHA-256 infohash in hexadecimal.
+        infohash_v2: Option<String>,
+        /// The magnet link.
+        link: String,
+        /// Name of the torrent.
+        name: String,
+        /// Bytes of content.
+        total: u64,
+    },
+    /// The tracker serves.
+    TrackerReady {
+        /// HTTP announce URL.
+        http: String,
+        /// UDP announce URL.
+        udp: String,
+    },
+    /// The description of the content came from peers.
+    Metadata {
+        /// Name of the torrent.
+        name: String,
+        /// Bytes of the whole content.
+        total: u64,
+        /// Number of files.
+        files: usize,
+    },
+    /// How far it is; about once a second.
+    Progress(Progress),
+    /// Counters since the start; about once a second while serving, and once at the end.
+    Stats(Stats),
+    /// A file has arrived whole and carries its own name.
+    FileDone {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// All that was asked for has arrived, verified.
+    Complete {
+        /// The file or folder.
+        path: PathBuf,
+        /// Bytes of content received from peers in this run.
+        downloaded: u64,
+        /// Seconds since the start.
+        seconds: f64,
+    },
+    /// A peer sent bad data, or broke the rules, and is not talked to any more.
+    PeerBanned {
+        /// Its address.
+        addr: String,
+        /// Why.
+        reason: String,
+    },
+    /// A peer connected.
+    PeerConnected {
+        /// Its address.
+        addr: String,
+        /// Its program, as it says.
+        client: Option<String>,
+    },
+    /// A peer was left or left us.
+    PeerDisconnected {
+        /// Its address.
+        addr: String,
+        /// Why.
+        reason: String,
+    },
+    /// A tracker answered.
+    Tracker {
+        /// Its URL.
+        url: String,
+        /// Peers in its answer.
+        peers: usize,
+        /// What went wrong, where something did.
+        error: Option<String>,
+    },
+    /// The transfer waits: the disk is full, for example. It goes on by itself when it can.
+    Paused {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The transfer goes on.
+    Resumed,
+    /// Something that the user should know and that does not end the operation.
+    Warning {
+        /// One plain sentence.
+        message: String,
+    },
+    /// Ended before it was complete.
+    Interrupted {
+        /// The command that goes on.
+        resume: String,
+        /// Verified bytes on disk.
+        done: u64,
+        /// Bytes asked for.
+        total: u64,
+    },
+}
+
+/// How far a transfer is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What it does now.
+    pub stage: Stage,
+    /// Verified bytes of what was asked for.
+    pub done: u64,
+    /// Bytes asked for; 0 while unknown.
+    pub total: u64,
+    /// Bytes per second from peers.
+    pub down_rate: u64,
+    /// Bytes per second to peers.
+    pub up_rate: u64,
+    /// Open connections.
+    pub peers: usize,
+    /// Open connections to peers that have all of it.
+    pub seeds: usize,
+    /// Addresses known but not connected.
+    pub known: usize,
+    /// Seconds left at this rate, where it can be told.
+    pub eta: Option<u64>,
+}
+
+/// The stage of a transfer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Looking for peers.
+    #[default]
+    Finding,
+    /// Fetching the description of the content.
+    Metadata,
+    /// Checking what is on the disk.
+    Checking,
+    /// Fetching.
+    Downloading,
+    /// Waiting for room on the disk.
+    Paused,
+    /// Serving.
+    Seeding,
+}
+
+/// Counters since the start of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Bytes of content received.
+    pub downloaded: u64,
+    /// Bytes of content sent.
+    pub uploaded: u64,
+    /// Bytes received and thrown away: bad, unasked for, or there already.
+    pub wasted: u64,
+    /// Pieces that failed their hash.
+    pub hash_failures: u64,
+    /// Peers banned.
+    pub banned: u64,
+    /// Open connections.
+    pub peers: usize,
+}

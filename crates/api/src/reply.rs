@@ -1,0 +1,148 @@
+//! What queries answer: one JSON document each.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// `peerage inspect`: what a torrent or a link says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// `torrent`, `magnet` or `infohash`.
+    pub kind: String,
+    /// Name, where it is known.
+    pub name: Option<String>,
+    /// `v1`, `v2` or `hybrid`, where it is known.
+    pub version: Option<String>,
+    /// SHA-1 infohash in hexadecimal.
+    pub infohash_v1: Option<String>,
+    /// SHA-256 infohash in hexadecimal.
+    pub infohash_v2: Option<String>,
+    /// Bytes of content without padding.
+    pub total: Option<u64>,
+    /// Bytes of a piece.
+    pub piece_length: Option<u32>,
+    /// Number of pieces.
+    pub pieces: Option<u32>,
+    /// Whether only its trackers may tell who has it (BEP 27).
+    pub private: bool,
+    /// Trackers by tier.
+    pub trackers: Vec<Vec<String>>,
+    /// Web seeds.
+    pub web_seeds: Vec<String>,
+    /// Peers named in the link.
+    pub peers: Vec<String>,
+    /// Comment of its maker.
+    pub comment: Option<String>,
+    /// Program that made it.
+    pub created_by: Option<String>,
+    /// When it was made, in seconds since 1970.
+    pub creation_date: Option<i64>,
+    /// Files, without padding.
+    pub files: Vec<InspectedFile>,
+    /// The link that opens it.
+    pub link: Option<String>,
+    /// What its reader should know.
+    pub warnings: Vec<String>,
+}
+
+/// A file of a torrent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InspectedFile {
+    /// Its path below the torrent's folder, made safe.
+    pub path: PathBuf,
+    /// Bytes.
+    pub length: u64,
+    /// SHA-256 Merkle root in hexadecimal, its address across torrents (version 2 and hybrid).
+    pub root: Option<String>,
+}
+
+/// `peerage create`: what was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Created {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The `.torrent` file.
+    pub torrent: PathBuf,
+    /// SHA-1 infohash in hexadecimal.
+    pub infohash_v1: Option<String>,
+    /// SHA-256 infohash in hexadecimal.
+    pub infohash_v2: Option<String>,
+    /// The magnet link.
+    pub link: String,
+    /// Number of files.
+    pub files: usize,
+    /// Bytes of content.
+    pub total: u64,
+    /// Bytes of a piece.
+    pub piece_length: u32,
+    /// Number of pieces.
+    pub pieces: u32,
+}
+
+/// `peerage verify`: whether data on disk is what a torrent describes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Whether every piece is right.
+    pub ok: bool,
+    /// Right pieces.
+    pub good: u32,
+    /// All pieces.
+    pub pieces: u32,
+    /// Files with a wrong or missing piece.
+    pub bad_files: Vec<BadFile>,
+}
+
+/// A file that is not what a torrent describes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BadFile {
+    /// Its path below the torrent's folder.
+    pub path: PathBuf,
+    /// `missing`, `wrong size` or `wrong data`.
+    pub problem: String,
+    /// Pieces of it that are wrong or missing.
+    pub bad_pieces: u32,
+}
+
+/// `peerage paths`: where things are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paths {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Configuration file.
+    pub config: PathBuf,
+    /// Lasting data.
+    pub data: PathBuf,
+    /// Resume state and logs.
+    pub state: PathBuf,
+    /// What can be made again.
+    pub cache: PathBuf,
+    /// Sockets and tokens of a running node.
+    pub runtime: PathBuf,
+    /// Where downloads go unless `-o` says otherwise.
+    pub downloads: PathBuf,
+}
+
+/// One setting of `peerage config show`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// `section.key`.
+    pub key: String,
+    /// Its value, as text.
+    pub value: String,
+    /// Where it comes from: `default`, a file, or a variable's name.
+    pub origin: String,
+    /// What it does.
+    pub help: String,
+}
+
+/// `peerage config show`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Every setting.
+    pub settings: Vec<Setting>,
+}

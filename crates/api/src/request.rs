@@ -1,0 +1,112 @@
+//! What a user asks a node to do.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Share files or a folder, in place.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// What to share. Several paths become one folder in the torrent.
+    pub paths: Vec<PathBuf>,
+    /// A torrent that describes the data already: it is checked, then served.
+    pub torrent: Option<PathBuf>,
+    /// Name in the link, instead of the file's or folder's.
+    pub name: Option<String>,
+    /// Trackers to announce to.
+    pub trackers: Vec<String>,
+    /// Peers to connect to.
+    pub peers: Vec<String>,
+    /// Send each piece once before any twice (BEP 16).
+    pub super_seeding: bool,
+}
+
+/// Get what a link, a torrent file or an infohash names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Get {
+    /// A magnet link, the path or URL of a `.torrent` file, or an infohash.
+    pub link: String,
+    /// Folder to put it into.
+    pub into: PathBuf,
+    /// Peers to connect to besides those that the link names.
+    pub peers: Vec<String>,
+    /// Only files whose path matches one of these patterns.
+    pub select: Vec<String>,
+    /// In order from the start.
+    pub sequential: bool,
+    /// Write the content to standard output as it arrives, in order; implies `sequential`.
+    pub stdout: bool,
+    /// Go on serving when complete.
+    pub seed: bool,
+    /// Trackers besides those that the link names.
+    pub trackers: Vec<String>,
+    /// Seconds after which the whole operation ends.
+    pub timeout: Option<f64>,
+    /// Seconds without progress after which it ends. `None` waits for ever.
+    pub stall_timeout: Option<f64>,
+    /// How the user wrote the command: printed as the way to go on after an interruption.
+    pub resume_command: String,
+}
+
+/// Make a torrent file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Create {
+    /// File or folder that it describes.
+    pub path: PathBuf,
+    /// Where to write it.
+    pub output: PathBuf,
+    /// Replace an existing file.
+    pub force: bool,
+    /// Which hashes it carries.
+    pub version: TorrentVersion,
+    /// Bytes of a piece; chosen by size when absent.
+    pub piece_length: Option<u32>,
+    /// Name, instead of the path's last part.
+    pub name: Option<String>,
+    /// Trackers, one tier each.
+    pub trackers: Vec<String>,
+    /// Web seeds (BEP 19).
+    pub web_seeds: Vec<String>,
+    /// Comment for readers.
+    pub comment: Option<String>,
+    /// Only its trackers may tell who has it (BEP 27).
+    pub private: bool,
+}
+
+/// Which hashes a torrent carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TorrentVersion {
+    /// SHA-1 pieces (BEP 3).
+    V1,
+    /// SHA-256 Merkle trees (BEP 52).
+    V2,
+    /// Both.
+    #[default]
+    Hybrid,
+}
+
+/// How a node behaves; every part has a sane default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeConfig {
+    /// Address to listen on; every address of the machine when absent.
+    pub listen: Option<SocketAddr>,
+    /// Port to listen on when no address is given; another free one when it is in use.
+    pub port: u16,
+    /// Open connections at most.
+    pub connections_max: usize,
+    /// Connections being opened at most.
+    pub half_open_max: usize,
+    /// Bytes per second to peers; `None` is unlimited.
+    pub upload_limit: Option<u64>,
+    /// Bytes per second from peers; `None` is unlimited.
+    pub download_limit: Option<u64>,
+    /// Peers served at once; chosen by measured capacity when absent.
+    pub upload_slots: Option<usize>,
+    /// Trackers and web seeds may be on this machine or the local network.
+    pub allow_local: bool,
+    /// Threads that read, write and hash.
+    pub io_threads: usize,
+    /// Folder of the resume state.
+    pub state_dir: PathBuf,
+}

@@ -1,0 +1,75 @@
+//! The maxima that guard every field from the wire, each with its reason.
+//!
+//! Values follow what deployed clients accept, so that honest content is never refused. Where a
+//! number comes from a document it is named.
+
+/// Bytes of a transfer unit on the wire. BEP 3 clients refuse larger requests.
+pub const BLOCK_LEN: u32 = 16 * 1024;
+
+/// Bytes of a Merkle leaf (BEP 52). Equal to [`BLOCK_LEN`], so that a block can be judged alone.
+pub const LEAF_LEN: u32 = BLOCK_LEN;
+
+/// Bytes of a `.torrent` file: room for two million version 1 pieces and their v2 layers.
+pub const TORRENT_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of an info dictionary that peers may offer (libtorrent: 30 MiB).
+pub const METADATA_BYTES_MAX: usize = 30 * 1024 * 1024;
+
+/// Bytes of one piece of metadata (BEP 9).
+pub const METADATA_PIECE_LEN: usize = 16 * 1024;
+
+/// Pieces of a torrent (libtorrent: 2,097,152).
+pub const PIECES_MAX: u32 = 2_097_152;
+
+/// Bytes of a piece. The largest that libtorrent loads is 512 MiB; hashing state stays small.
+pub const PIECE_LEN_MAX: u32 = 512 * 1024 * 1024;
+
+/// Files of a torrent.
+pub const FILES_MAX: usize = 1_000_000;
+
+/// Folders above a file within a torrent.
+pub const PATH_DEPTH_MAX: usize = 100;
+
+/// Nested lists and dictionaries in bencode (libtorrent: 100).
+pub const BENCODE_DEPTH_MAX: usize = 100;
+
+/// Values and keys in one bencoded document (libtorrent: 3,000,000).
+pub const BENCODE_TOKENS_MAX: usize = 3_000_000;
+
+/// Bytes of one peer-wire message but a bitfield's or a hash list's own size fits easily
+/// (libtorrent's receive buffer: 2 MiB). A larger length prefix ends the connection.
+pub const MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Requests that one peer may have waiting at ours; advertised as `reqq` (BEP 10). transmission
+/// asks for so many each half second, so the number bounds what it can download from us.
+pub const REQUESTS_IN_MAX: usize = 8192;
+
+/// Requests that we keep waiting at one peer which does not advertise `reqq`.
+pub const REQUESTS_OUT_DEFAULT: usize = 500;
+
+/// Rejected requests from one peer, while it is choked, after which it is disconnected.
+pub const REJECTS_MAX: u32 = 50;
+
+/// Addresses known for one torrent (libtorrent: 3,000).
+pub const CANDIDATES_MAX: usize = 3_000;
+
+/// Peers taken from one exchange message (BEP 11: 50 added and 50 dropped; libtorrent takes 100).
+pub const PEX_PEERS_MAX: usize = 100;
+
+/// Bytes of a tracker's reply.
+pub const TRACKER_REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Peers taken from one tracker reply.
+pub const TRACKER_PEERS_MAX: usize = 500;
+
+/// Trackers of one torrent.
+pub const TRACKERS_MAX: usize = 200;
+
+/// Web seeds of one torrent.
+pub const WEB_SEEDS_MAX: usize = 50;
+
+/// Connections of a node, by default.
+pub const CONNECTIONS_MAX: usize = 200;
+
+/// Outgoing connections that are not open yet, by default.
+pub const HALF_OPEN_MAX: usize = 64;

@@ -1,0 +1,263 @@
+//! The command line, as clap sees it. Every text that `--help`, the man page and the completions show
+//! is here.
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::units::{parse_duration, parse_rate, parse_size};
+
+/// Share files by a link that every BitTorrent client can open, and get what such links name.
+#[derive(Debug, Parser)]
+#[command(
+    name = "peerage",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "EXAMPLES:\n  peerage share ./holiday          print a link, serve until Ctrl-C\n  peerage get 'magnet:?xt=...'     fetch it, verified, from everyone who has it\n  peerage 'magnet:?xt=...'         the same\n\nA command that was interrupted goes on when it is run again."
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Print JSON on stdout: one document, or one event per line for long operations
+    #[arg(long, global = true, env = "PEERAGE_JSON", action = ArgAction::SetTrue)]
+    pub json: bool,
+    /// Say more on stderr; twice for every message between peers
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// No colours
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// When to draw progress
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", env = "PEERAGE_PROGRESS")]
+    pub progress: When,
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE", env = "PEERAGE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Set one configuration value for this run
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Keep everything in one folder instead of the system's usual ones
+    #[arg(long, global = true, value_name = "DIR", env = "PEERAGE_HOME")]
+    pub home: Option<PathBuf>,
+}
+
+/// When to draw progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Share files or a folder: print a link and serve until Ctrl-C
+    #[command(alias = "send")]
+    Share(Share),
+    /// Get what a magnet link, a .torrent file or URL, or an infohash names
+    #[command(visible_aliases = ["receive", "rx"], alias = "recv")]
+    Get(Get),
+    /// Make a .torrent file
+    Create(Create),
+    /// Show what a .torrent file or a link says
+    Inspect(Inspect),
+    /// Check whether data on disk is what a .torrent file describes
+    Verify(Verify),
+    /// Run a small tracker, HTTP and UDP on one port
+    Tracker(Tracker),
+    /// Show where configuration, state and downloads are kept
+    Paths,
+    /// Show or check the configuration
+    Config(Config),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for each command into a folder
+    Man {
+        /// Write `peerage.1`, `peerage-get.1`, ... into this folder
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Options of the network, for commands that talk to peers.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Network options")]
+pub struct Network {
+    /// Address and port to listen on [default: every address, port 7731 or a free one]
+    #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// A peer to connect to; may be repeated
+    #[arg(long = "peer", value_name = "ADDR:PORT")]
+    pub peers: Vec<String>,
+    /// A tracker to announce to; may be repeated
+    #[arg(long = "tracker", value_name = "URL")]
+    pub trackers: Vec<String>,
+    /// Send at most so much per second, such as 500k or 2MB/s
+    #[arg(long, value_name = "RATE", value_parser = parse_rate, env = "PEERAGE_UPLOAD_LIMIT")]
+    pub upload_limit: Option<u64>,
+    /// Fetch at most so much per second
+    #[arg(long, value_name = "RATE", value_parser = parse_rate, env = "PEERAGE_DOWNLOAD_LIMIT")]
+    pub download_limit: Option<u64>,
+    /// Trackers and web seeds may be on this machine or the local network
+    #[arg(long)]
+    pub allow_local: bool,
+}
+
+/// `peerage share`.
+#[derive(Debug, Args)]
+pub struct Share {
+    /// Files or folders; served in place, never copied
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// A .torrent file that describes PATH: the data is checked, then served
+    #[arg(long, value_name = "FILE")]
+    pub torrent: Option<PathBuf>,
+    /// Name in the link, instead of the file's or folder's
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Send each piece once before any twice, as the first seed of a large crowd (BEP 16)
+    #[arg(long)]
+    pub super_seeding: bool,
+    /// Network options.
+    #[command(flatten)]
+    pub network: Network,
+}
+
+/// `peerage get`.
+#[derive(Debug, Args)]
+pub struct Get {
+    /// Magnet link, .torrent file, URL of one, or infohash
+    #[arg(value_name = "LINK", allow_hyphen_values = false)]
+    pub link: String,
+    /// Folder to put it into [default: the current folder]
+    #[arg(short, long = "output", value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Only files whose path matches, such as '*.flac' or 'disc1/**'; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub select: Vec<String>,
+    /// Fetch from the start to the end, rather than rare parts first
+    #[arg(long)]
+    pub sequential: bool,
+    /// Write the content to stdout, in order, as it arrives (one file; see --select)
+    #[arg(long)]
+    pub stdout: bool,
+    /// Go on serving when complete, until Ctrl-C
+    #[arg(long)]
+    pub seed: bool,
+    /// Give up after this time, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "PEERAGE_TIMEOUT")]
+    pub timeout: Option<Duration>,
+    /// Give up when nothing has moved for this time; 0 waits for ever [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "PEERAGE_STALL_TIMEOUT")]
+    pub stall_timeout: Option<Duration>,
+    /// Wait for ever for somebody who has it
+    #[arg(long, conflicts_with = "stall_timeout")]
+    pub wait: bool,
+    /// Network options.
+    #[command(flatten)]
+    pub network: Network,
+}
+
+/// `peerage create`.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// File or folder
+    pub path: PathBuf,
+    /// Where to write the torrent [default: the name with .torrent, in the current folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// For old clients: SHA-1 pieces alone
+    #[arg(long, conflicts_with = "v2")]
+    pub v1: bool,
+    /// SHA-256 Merkle trees alone (BEP 52)
+    #[arg(long)]
+    pub v2: bool,
+    /// Bytes of a piece, a power of two such as 1MiB [default: by size]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub piece_length: Option<u64>,
+    /// Name, instead of the path's last part
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// A tracker; may be repeated, each a tier of its own
+    #[arg(long = "tracker", value_name = "URL")]
+    pub trackers: Vec<String>,
+    /// A web seed (BEP 19); may be repeated
+    #[arg(long = "web-seed", value_name = "URL")]
+    pub web_seeds: Vec<String>,
+    /// A comment for readers
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// Only its trackers may tell who has it (BEP 27)
+    #[arg(long)]
+    pub private: bool,
+    /// Replace an existing file
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+/// `peerage inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// .torrent file, magnet link or infohash
+    #[arg(value_name = "FILE|LINK")]
+    pub source: String,
+}
+
+/// `peerage verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// .torrent file
+    pub torrent: PathBuf,
+    /// The file or folder that it describes, or the folder that holds it
+    pub path: PathBuf,
+}
+
+/// `peerage tracker`.
+#[derive(Debug, Args)]
+pub struct Tracker {
+    /// Address and port, for HTTP and UDP
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:6969", env = "PEERAGE_TRACKER_LISTEN")]
+    pub listen: SocketAddr,
+    /// Seconds that peers are told to wait between announces
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30m")]
+    pub interval: Duration,
+}
+
+/// `peerage config`.
+#[derive(Debug, Args)]
+pub struct Config {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// `peerage config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting, its value and where it comes from
+    Show,
+    /// Check the configuration file and say what is wrong with it
+    Check,
+}

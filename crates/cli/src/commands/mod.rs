@@ -1,0 +1,86 @@
+//! The commands, one file for each group.
+
+mod local;
+mod settings;
+mod transfer;
+
+use std::sync::Arc;
+
+use clap::CommandFactory;
+use peerage_api::error::ExitCode;
+use peerage_api::reply::Paths;
+use peerage_api::request::NodeConfig;
+
+use crate::args::{Cli, Command, Global, Network};
+use crate::config::Config;
+use crate::output::Output;
+use crate::paths;
+
+/// What a command needs besides its own options.
+pub struct Context {
+    /// The global options.
+    pub global: Global,
+    /// Where things are kept.
+    pub paths: Paths,
+    /// How to speak to the user.
+    pub output: Output,
+}
+
+impl Context {
+    /// The configuration in force.
+    fn config(&self) -> anyhow::Result<Config> {
+        let required = self.global.config.is_some();
+        Ok(Config::load(&self.paths.config, required, std::env::vars(), &self.global.set)?)
+    }
+
+    /// The configuration of a node, with a command's network options over it.
+    fn node_config(&self, network: &Network) -> anyhow::Result<NodeConfig> {
+        let mut node = self.config()?.node(&self.paths.state);
+        node.listen = network.listen.or(node.listen);
+        node.upload_limit = network.upload_limit.or(node.upload_limit);
+        node.download_limit = network.download_limit.or(node.download_limit);
+        node.allow_local |= network.allow_local;
+        Ok(node)
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// A [`peerage_api::Failure`] with its exit code, or an error that has none of its own.
+pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
+    let paths = paths::paths(cli.global.home.as_deref(), cli.global.config.as_deref())?;
+    let context = Context { global: cli.global, paths, output };
+    match cli.command {
+        Command::Share(args) => transfer::share(context, args),
+        Command::Get(args) => transfer::get(context, args),
+        Command::Tracker(args) => transfer::tracker(context, &args),
+        Command::Create(args) => local::create(context, args),
+        Command::Inspect(args) => local::inspect(&context, &args),
+        Command::Verify(args) => local::verify(context, &args),
+        Command::Paths => settings::show_paths(&context),
+        Command::Config(args) => settings::config(&context, &args),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "peerage", &mut text);
+            context.output.text(&String::from_utf8_lossy(&text))?;
+            Ok(ExitCode::Ok)
+        }
+        Command::Man { out } => settings::man(&context, out.as_deref()),
+    }
+}
+
+/// A sink of events that shows them to the user. Shared by the threads of a node.
+fn sink(output: Output) -> (peerage_node::Sink, Arc<std::sync::Mutex<Output>>) {
+    let shared = Arc::new(std::sync::Mutex::new(output));
+    let target = Arc::clone(&shared);
+    let sink: peerage_node::Sink = Arc::new(move |event| {
+        target.lock().unwrap_or_else(std::sync::PoisonError::into_inner).event(event);
+    });
+    (sink, shared)
+}
+
+/// Ends the progress line, before a failure is printed.
+fn finish(output: &std::sync::Mutex<Output>) {
+    output.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+}

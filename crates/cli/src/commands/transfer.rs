@@ -1,0 +1,123 @@
+//! Commands that talk to peers: `share`, `get`, `tracker`.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use peerage_api::error::ExitCode;
+use peerage_api::request;
+use peerage_node::{Outcome, Stop};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Context, finish, sink};
+use crate::args::{Get, Share, Tracker};
+
+/// One thread drives all connections; the store has its own threads for disk and hashes.
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime does not start")
+}
+
+/// Ctrl-C or SIGTERM asks for an orderly end; a second one ends at once.
+async fn watch_signals(stop: Stop) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    let mut asked = false;
+    loop {
+        let code = tokio::select! {
+            _ = interrupt.recv() => ExitCode::Interrupted,
+            _ = terminate.recv() => ExitCode::Terminated,
+        };
+        if asked {
+            std::process::exit(code as i32);
+        }
+        asked = true;
+        stop.request();
+    }
+}
+
+/// Runs `work` until it ends, with signals watched beside it.
+fn drive<T>(stop: &Stop, work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let stop = stop.clone();
+    Ok(runtime()?.block_on(async move {
+        let signals = tokio::spawn(watch_signals(stop));
+        let result = work.await;
+        signals.abort();
+        result
+    }))
+}
+
+/// `peerage share`: 0 when it was ended by Ctrl-C or SIGTERM, which is how a share ends.
+pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
+    let config = context.node_config(&args.network)?;
+    let request = request::Share {
+        paths: args.paths,
+        torrent: args.torrent,
+        name: args.name,
+        trackers: args.network.trackers,
+        peers: args.network.peers,
+        super_seeding: args.super_seeding,
+    };
+    let (sink, output) = sink(context.output);
+    let stop = Stop::new();
+    let result = drive(&stop, peerage_node::share(request, config, stop.clone(), sink))?;
+    finish(&output);
+    result?;
+    Ok(ExitCode::Ok)
+}
+
+/// `peerage get`: 0 when complete and verified, 7 when it was interrupted and can go on.
+pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
+    let mut config = context.node_config(&args.network)?;
+    config.allow_local |= args.network.allow_local;
+    let settings = context.config()?;
+    let stall_timeout = match (args.wait, args.stall_timeout) {
+        (true, _) => None,
+        (_, Some(time)) => Some(time).filter(|time| !time.is_zero()),
+        (_, None) => settings.stall_timeout(),
+    };
+    let into = args.output.or_else(|| settings.download_folder()).unwrap_or_else(|| ".".into());
+    let request = request::Get {
+        link: args.link,
+        into,
+        peers: args.network.peers,
+        select: args.select,
+        sequential: args.sequential || args.stdout,
+        stdout: args.stdout,
+        seed: args.seed,
+        trackers: args.network.trackers,
+        timeout: args.timeout.map(|time| time.as_secs_f64()),
+        stall_timeout: stall_timeout.map(|time| time.as_secs_f64()),
+        resume_command: command_line(),
+    };
+    let (sink, output) = sink(context.output);
+    let stop = Stop::new();
+    let result = drive(&stop, peerage_node::get(request, config, stop.clone(), sink))?;
+    finish(&output);
+    Ok(match result? {
+        Outcome::Complete => ExitCode::Ok,
+        Outcome::Interrupted => ExitCode::Unfinished,
+    })
+}
+
+/// `peerage tracker`.
+pub fn tracker(context: Context, args: &Tracker) -> anyhow::Result<ExitCode> {
+    let (sink, output) = sink(context.output);
+    let stop = Stop::new();
+    let interval = args.interval.max(Duration::from_secs(1));
+    let result = drive(&stop, peerage_node::tracker(args.listen, interval, stop.clone(), sink))?;
+    finish(&output);
+    result?;
+    Ok(ExitCode::Ok)
+}
+
+/// The command as the user can paste it again.
+fn command_line() -> String {
+    let quote = |text: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+        if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    };
+    let arguments = std::env::args().skip(1).map(|argument| quote(&argument));
+    std::iter::once("peerage".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,272 @@
+//! The configuration: defaults, then the file, then variables, then `--set`; each value remembers where
+//! it came from. Flags of a command are laid over it by the command.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use peerage_api::error::{ExitCode, Failure};
+use peerage_api::reply::Setting;
+use peerage_api::request::NodeConfig;
+use toml::de::{DeTable, DeValue};
+
+use crate::units::{parse_duration, parse_rate};
+
+/// One setting: its key, default, what it does, and the check of its text.
+struct Known {
+    key: &'static str,
+    default: &'static str,
+    help: &'static str,
+    check: fn(&str) -> Result<(), String>,
+}
+
+/// Every setting there is.
+const KNOWN: &[Known] = &[
+    Known { key: "network.listen", default: "", help: "Address and port to listen on; empty: every address", check: check_listen },
+    Known { key: "network.port", default: "7731", help: "Port when no address is given; another free one when it is in use", check: check_number::<u16> },
+    Known { key: "network.connections", default: "200", help: "Open connections at most", check: check_number::<u16> },
+    Known { key: "network.half_open", default: "64", help: "Connections being opened at most", check: check_number::<u16> },
+    Known { key: "network.allow_local", default: "false", help: "Trackers and web seeds may be on this machine or the local network", check: check_bool },
+    Known { key: "limits.upload", default: "", help: "Bytes per second to peers, such as 2MB/s; empty: unlimited", check: check_rate },
+    Known { key: "limits.download", default: "", help: "Bytes per second from peers; empty: unlimited", check: check_rate },
+    Known { key: "limits.upload_slots", default: "", help: "Peers served at once; empty: by measured capacity", check: check_slots },
+    Known { key: "store.io_threads", default: "2", help: "Threads that read, write and hash", check: check_threads },
+    Known { key: "get.folder", default: "", help: "Where downloads go unless -o says otherwise; empty: the current folder", check: |_| Ok(()) },
+    Known { key: "get.stall_timeout", default: "60s", help: "Give up when nothing has moved for this time; 0 waits for ever", check: check_duration },
+];
+
+fn check_listen(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    text.parse::<SocketAddr>().map(drop).map_err(|_| "is not an address and port, such as 0.0.0.0:7731 or [::]:7731".into())
+}
+
+fn check_number<T: std::str::FromStr>(text: &str) -> Result<(), String> {
+    text.parse::<T>().map(drop).map_err(|_| "is not a number that fits".into())
+}
+
+fn check_threads(text: &str) -> Result<(), String> {
+    match text.parse::<usize>() {
+        Ok(1..=64) => Ok(()),
+        _ => Err("is not a number from 1 to 64".into()),
+    }
+}
+
+fn check_slots(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { check_threads(text) }
+}
+
+fn check_bool(text: &str) -> Result<(), String> {
+    text.parse::<bool>().map(drop).map_err(|_| "is neither true nor false".into())
+}
+
+fn check_rate(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { parse_rate(text).map(drop).map_err(|_| "is not a rate, such as 500k or 2MB/s".into()) }
+}
+
+fn check_duration(text: &str) -> Result<(), String> {
+    parse_duration(text).map(drop).map_err(|_| "is not a duration, such as 90s or 5m".into())
+}
+
+/// The settings in force, each with its origin.
+#[derive(Clone, Debug)]
+pub struct Config {
+    values: BTreeMap<&'static str, (String, String)>,
+}
+
+impl Config {
+    /// Reads `file` (a missing one is an empty one unless `required`), then the variables
+    /// `PEERAGE_SECTION__KEY`, then `set` (`section.key=value`).
+    ///
+    /// # Errors
+    /// A sentence with file, line and key for whatever is wrong, and the nearest known key for an
+    /// unknown one.
+    pub fn load(
+        file: &Path,
+        required: bool,
+        variables: impl Iterator<Item = (String, String)>,
+        set: &[String],
+    ) -> Result<Self, Failure> {
+        let mut config = Self {
+            values: KNOWN.iter().map(|known| (known.key, (known.default.to_owned(), "default".to_owned()))).collect(),
+        };
+        match std::fs::read_to_string(file) {
+            Ok(text) => config.read_file(file, &text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {}
+            Err(error) => return Err(wrong(format!("{}: cannot be read: {error}", file.display()))),
+        }
+        for (name, value) in variables {
+            // Two underscores tell a setting from a flag's variable, such as PEERAGE_LISTEN.
+            let Some((section, key)) = name.strip_prefix("PEERAGE_").and_then(|rest| rest.split_once("__")) else {
+                continue;
+            };
+            let key = format!("{}.{}", section.to_ascii_lowercase(), key.to_ascii_lowercase());
+            config.set(&key, value, &name).map_err(|why| wrong(format!("variable {name}: {why}")))?;
+        }
+        for item in set {
+            let (key, value) = item
+                .split_once('=')
+                .ok_or_else(|| wrong(format!("--set {item}: write --set section.key=value")))?;
+            config.set(key.trim(), value.to_owned(), "--set").map_err(|why| wrong(format!("--set: {why}")))?;
+        }
+        Ok(config)
+    }
+
+    fn read_file(&mut self, file: &Path, text: &str) -> Result<(), Failure> {
+        let place = |at: usize| {
+            let line = text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+            format!("{}, line {line}", file.display())
+        };
+        let document = DeTable::parse(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            wrong(format!("{}: {}", place(at), error.message()))
+        })?;
+        for (section, table) in document.get_ref() {
+            let DeValue::Table(table) = table.get_ref() else {
+                return Err(wrong(format!("{}: `{}` stands outside a section", place(section.span().start), section.get_ref())));
+            };
+            for (key, value) in table {
+                let at = place(key.span().start);
+                let name = format!("{}.{}", section.get_ref(), key.get_ref());
+                let value = match value.get_ref() {
+                    DeValue::String(text) => text.to_string(),
+                    DeValue::Boolean(flag) => flag.to_string(),
+                    DeValue::Integer(number) => number.as_str().replace('_', ""),
+                    _ => return Err(wrong(format!("{at}: `{name}` must be a text, a number, true or false"))),
+                };
+                self.set(&name, value, &file.display().to_string()).map_err(|why| wrong(format!("{at}: {why}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &str, value: String, origin: &str) -> Result<(), String> {
+        let Some(known) = KNOWN.iter().find(|known| known.key == key) else {
+            let nearest = KNOWN.iter().map(|known| known.key).min_by_key(|name| distance(name, key));
+            let hint = nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            return Err(format!("there is no setting `{key}`{hint}"));
+        };
+        (known.check)(&value).map_err(|why| format!("`{key}`: `{value}` {why}"))?;
+        self.values.insert(known.key, (value, origin.to_owned()));
+        Ok(())
+    }
+
+    /// Every setting with its origin, in order.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        KNOWN
+            .iter()
+            .filter_map(|known| {
+                let (value, origin) = self.values.get(known.key)?;
+                Some(Setting {
+                    key: known.key.to_owned(),
+                    value: value.clone(),
+                    origin: origin.clone(),
+                    help: known.help.to_owned(),
+                })
+            })
+            .collect()
+    }
+
+    /// The text of a setting; checked when it was set, so its parts parse.
+    fn text(&self, key: &str) -> &str {
+        self.values.get(key).map_or("", |(value, _)| value.as_str())
+    }
+
+    /// The folder for downloads, where one is set.
+    #[must_use]
+    pub fn download_folder(&self) -> Option<std::path::PathBuf> {
+        Some(self.text("get.folder")).filter(|text| !text.is_empty()).map(Into::into)
+    }
+
+    /// How long a download may stand still; `None` waits for ever.
+    #[must_use]
+    pub fn stall_timeout(&self) -> Option<Duration> {
+        parse_duration(self.text("get.stall_timeout")).ok().filter(|time| !time.is_zero())
+    }
+
+    /// What a node is started with.
+    #[must_use]
+    pub fn node(&self, state_dir: &Path) -> NodeConfig {
+        let number = |key| self.text(key).parse().unwrap_or_default();
+        NodeConfig {
+            listen: self.text("network.listen").parse().ok(),
+            port: self.text("network.port").parse().unwrap_or_default(),
+            connections_max: number("network.connections"),
+            half_open_max: number("network.half_open"),
+            upload_limit: parse_rate(self.text("limits.upload")).ok(),
+            download_limit: parse_rate(self.text("limits.download")).ok(),
+            upload_slots: self.text("limits.upload_slots").parse().ok(),
+            allow_local: self.text("network.allow_local") == "true",
+            io_threads: number("store.io_threads"),
+            state_dir: state_dir.to_path_buf(),
+        }
+    }
+}
+
+fn wrong(message: String) -> Failure {
+    Failure::new(ExitCode::Config, "E_CONFIG", message).hint("`peerage config show` lists every setting")
+}
+
+/// Edit distance, for the nearest known key.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Config, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, text).unwrap();
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(&file, true, variables, &set.iter().map(|&item| item.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn later_layers_win_and_origins_are_kept() {
+        let file = "[limits]\nupload = \"1MB/s\"\ndownload = \"2MB/s\"\n[network]\nport = 7_000\n";
+        let config =
+            load(file, &[("PEERAGE_LIMITS__UPLOAD", "3MB/s"), ("PEERAGE_LISTEN", "x")], &["network.port=1"]).unwrap();
+        let node = config.node(Path::new("s"));
+        assert_eq!((node.upload_limit, node.download_limit, node.port), (Some(3_000_000), Some(2_000_000), 1));
+        let origin = |key: &str| config.settings().into_iter().find(|s| s.key == key).unwrap().origin;
+        assert_eq!(origin("limits.upload"), "PEERAGE_LIMITS__UPLOAD");
+        assert_eq!(origin("network.port"), "--set");
+        assert!(origin("limits.download").ends_with("config.toml"));
+        assert_eq!(origin("store.io_threads"), "default");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (text, part) in [
+            ("[limits]\n\nuplod = \"1MB/s\"\n", "line 3: there is no setting `limits.uplod`; did you mean `limits.upload`?"),
+            ("[limits]\nupload = \"fast\"\n", "line 2: `limits.upload`: `fast` is not a rate"),
+            ("[limits]\nupload = [1]\n", "line 2"),
+            ("[limits\n", "line 1"),
+            ("port = 1\n", "outside a section"),
+            ("[network]\nport = 99999\n", "is not a number that fits"),
+        ] {
+            let failure = load(text, &[], &[]).unwrap_err();
+            assert!(failure.message.contains(part), "{text:?} gave {}", failure.message);
+            assert_eq!(failure.exit, 12);
+        }
+        assert!(load("", &[("PEERAGE_NETWORK__PORT", "x")], &[]).unwrap_err().message.contains("PEERAGE_NETWORK__PORT"));
+        assert!(load("", &[], &["network.port"]).unwrap_err().message.contains("section.key=value"));
+    }
+}

@@ -1,0 +1,26 @@
+//! Sockets and sessions: TCP, trackers, web seeds, guarded HTTP.
+//!
+//! **What it is.** The mechanism by which a node reaches others. It decides nothing about peers:
+//! that is the pure half's part.
+//!
+//! **Invariants.**
+//! - A URL that came from a stranger reaches only addresses that [`guard::Policy`] permits; the
+//!   address that was checked is the address that is dialled, on each redirect anew.
+//! - Every body, header, list, table and wait has a maximum.
+//! - TLS certificates are always verified; there is no switch to turn that off.
+//! - No proxy is used: the environment (`http_proxy` and the like) is not read. A proxy would
+//!   resolve names itself, behind the guard's back.
+//!
+//! **Where to start.** [`guard`], then [`http`], then [`tracker`], [`web_seed`] and
+//! [`tracker_server`].
+
+pub mod dns;
+pub mod guard;
+pub mod http;
+pub mod tcp;
+pub mod tracker;
+pub mod tracker_server;
+pub mod web_seed;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,267 @@
+//! One socket, a reading task and a writing task.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use peerage_base::ConnId;
+use peerage_wire::frame::{Frame, Splitter};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::BufferPool;
+
+/// Buffers that wait for one socket. The peer machine names no more block data than its credit, so
+/// only a peer that reads nothing while it asks for a lot fills this; it is then left.
+const OUTGOING_MAX: usize = 1024;
+
+/// Buffers given to the kernel in one call.
+const VECTORED_MAX: usize = 32;
+
+/// How long a closed connection may still take what was written before (an announcement that we are
+/// going, a last piece).
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
+/// What a connection tells its driver.
+#[derive(Debug)]
+pub enum ConnEvent {
+    /// Whole frames came in.
+    Received(ConnId, Received),
+    /// Bytes that are not the peer wire, with what is wrong. [`ConnEvent::Closed`] follows.
+    Garbage(ConnId, String),
+    /// So many bytes of block data went to the kernel.
+    Sent(ConnId, usize),
+    /// The connection is over. Nothing follows.
+    Closed(ConnId, String),
+}
+
+/// A receive buffer and the frames in it, in order.
+#[derive(Debug)]
+pub struct Received {
+    /// The bytes, shared: slicing it for a block copies nothing.
+    pub bytes: Bytes,
+    /// Where each frame begins in `bytes`, and the frame, whose ranges count from there.
+    pub frames: Vec<(usize, Frame)>,
+}
+
+/// What a driver gives a connection to send, in order.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Encoded frames without block data.
+    Frames(Vec<u8>),
+    /// Frames with block data; `payload` bytes of it are blocks.
+    Blocks {
+        /// Headers and blocks, ready for the wire.
+        bytes: Bytes,
+        /// Bytes of blocks in it, told back as [`ConnEvent::Sent`].
+        payload: usize,
+    },
+}
+
+/// The driver's end of a connection. Dropping it closes the connection after what was queued is out,
+/// or after two seconds.
+pub struct Connection {
+    outgoing: mpsc::Sender<Outgoing>,
+    reader: AbortHandle,
+}
+
+impl Connection {
+    /// Takes over an open `stream`. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn spawn(id: ConnId, stream: TcpStream, events: mpsc::Sender<ConnEvent>, pool: BufferPool) -> Self {
+        let (read_half, write_half) = stream.into_split();
+        let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
+        let reader_events = events.clone();
+        let reader = tokio::spawn(async move {
+            let reason = match read_frames(id, read_half, &reader_events, &pool).await {
+                Ok(()) => "closed by the peer".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let _ = reader_events.send(ConnEvent::Closed(id, reason)).await;
+        });
+        let reader_abort = reader.abort_handle();
+        tokio::spawn(async move {
+            // A failed write shows at the reader too, which reports it.
+            let _ = write_buffers(id, write_half, queue, &events).await;
+        });
+        Self { outgoing, reader: reader_abort }
+    }
+
+    /// Queues something to send. `false` when the peer has not taken what was queued before: the
+    /// caller should leave it.
+    #[must_use]
+    pub fn send(&self, outgoing: Outgoing) -> bool {
+        self.outgoing.try_send(outgoing).is_ok()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Why reading ended, other than by the peer closing in good order.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("broke the protocol: {0}")]
+    Wire(#[from] peerage_wire::frame::Error),
+    #[error("the node stopped")]
+    Stopped,
+}
+
+/// Receives until the peer closes.
+///
+/// Between two receives only the bytes of an unfinished frame are kept, in a vector of their own size,
+/// so that two hundred idle connections hold no buffers.
+async fn read_frames(
+    id: ConnId,
+    stream: OwnedReadHalf,
+    events: &mpsc::Sender<ConnEvent>,
+    pool: &BufferPool,
+) -> Result<(), ReadError> {
+    let mut splitter = Splitter::new();
+    let mut unfinished: Vec<u8> = Vec::new();
+    loop {
+        stream.readable().await?;
+        let (bytes, ended) = receive(&stream, &unfinished, pool)?;
+        let mut frames = Vec::new();
+        let mut at = 0;
+        let broken = loop {
+            match splitter.next(bytes.get(at..).unwrap_or_default()) {
+                Ok(Some((frame, consumed))) => {
+                    frames.push((at, frame));
+                    at += consumed;
+                }
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        unfinished.clear();
+        unfinished.extend_from_slice(bytes.get(at..).unwrap_or_default());
+        unfinished.shrink_to(64 * 1024);
+        if !frames.is_empty() {
+            let received = ConnEvent::Received(id, Received { bytes, frames });
+            events.send(received).await.map_err(|_| ReadError::Stopped)?;
+        }
+        if let Some(error) = broken {
+            events.send(ConnEvent::Garbage(id, error.to_string())).await.map_err(|_| ReadError::Stopped)?;
+            return Err(error.into());
+        }
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+/// Receives what the kernel has, behind the bytes of an unfinished frame. Also tells whether the peer
+/// has closed its side.
+fn receive(stream: &OwnedReadHalf, unfinished: &[u8], pool: &BufferPool) -> io::Result<(Bytes, bool)> {
+    let mut buffer = pool.take();
+    if unfinished.len() * 2 > buffer.room().len() {
+        // A long bitfield or hash list: it gets a vector that grows with what has arrived.
+        let mut bytes = vec![0; unfinished.len() * 2];
+        bytes[..unfinished.len()].copy_from_slice(unfinished);
+        let (len, ended) = fill(stream, &mut bytes, unfinished.len())?;
+        bytes.truncate(len);
+        return Ok((bytes.into(), ended));
+    }
+    buffer.room()[..unfinished.len()].copy_from_slice(unfinished);
+    let (len, ended) = fill(stream, buffer.room(), unfinished.len())?;
+    // A slow peer must not hold a whole buffer for a few bytes.
+    if len * 4 < buffer.room().len() {
+        return Ok((Bytes::copy_from_slice(&buffer.room()[..len]), ended));
+    }
+    Ok((buffer.freeze(len), ended))
+}
+
+/// Reads into `room` from `at` until the kernel has no more or the room is full.
+fn fill(stream: &OwnedReadHalf, room: &mut [u8], at: usize) -> io::Result<(usize, bool)> {
+    let mut len = at;
+    while len < room.len() {
+        match stream.try_read(&mut room[len..]) {
+            Ok(0) => return Ok((len, true)),
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((len, false))
+}
+
+/// Sends what is queued until the driver drops its end.
+async fn write_buffers(
+    id: ConnId,
+    stream: OwnedWriteHalf,
+    mut queue: mpsc::Receiver<Outgoing>,
+    events: &mpsc::Sender<ConnEvent>,
+) -> io::Result<()> {
+    let mut pending: VecDeque<(Bytes, usize)> = VecDeque::new();
+    let mut closing = None;
+    loop {
+        if pending.is_empty() {
+            match queue.recv().await {
+                Some(outgoing) => pending.push_back(split_payload(outgoing)),
+                None => return Ok(()),
+            }
+        }
+        while pending.len() < VECTORED_MAX {
+            match queue.try_recv() {
+                Ok(outgoing) => pending.push_back(split_payload(outgoing)),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    closing.get_or_insert_with(|| tokio::time::Instant::now() + FLUSH_LIMIT);
+                    break;
+                }
+            }
+        }
+        match closing {
+            None => stream.writable().await?,
+            Some(deadline) => tokio::time::timeout_at(deadline, stream.writable())
+                .await
+                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+        }
+        let sent = write_some(&stream, &mut pending)?;
+        if sent > 0 && events.send(ConnEvent::Sent(id, sent)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn split_payload(outgoing: Outgoing) -> (Bytes, usize) {
+    match outgoing {
+        Outgoing::Frames(bytes) => (bytes.into(), 0),
+        Outgoing::Blocks { bytes, payload } => (bytes, payload),
+    }
+}
+
+/// Writes until the kernel takes no more. Returns the block bytes of the buffers that are out whole.
+fn write_some(stream: &OwnedWriteHalf, pending: &mut VecDeque<(Bytes, usize)>) -> io::Result<usize> {
+    let mut sent = 0;
+    while !pending.is_empty() {
+        let slices: Vec<IoSlice<'_>> =
+            pending.iter().take(VECTORED_MAX).map(|(bytes, _)| IoSlice::new(bytes)).collect();
+        let mut written = match stream.try_write_vectored(&slices) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        while let Some((bytes, payload)) = pending.front_mut() {
+            if written < bytes.len() {
+                bytes.advance(written);
+                break;
+            }
+            written -= bytes.len();
+            sent += *payload;
+            pending.pop_front();
+        }
+    }
+    Ok(sent)
+}

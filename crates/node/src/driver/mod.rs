@@ -1,0 +1,434 @@
+//! The loop that drives the pure peer with sockets and disks.
+//!
+//! One thread owns the machine. Each turn takes what has come in (frames, finished jobs, connections,
+//! a deadline), gives it to the machine, and carries out what the machine wants. Nothing here waits for
+//! a peer or a disk: work goes to tasks and threads, and comes back through the [`Inbox`].
+//!
+//! The bytes of blocks do not pass through the machine. It is told which block came and says whether to
+//! keep it; kept bytes go straight to the store, and a block to be sent is named, read and written by
+//! `uploads`.
+
+mod outputs;
+mod uploads;
+mod web;
+mod writes;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use peerage_api::request::NodeConfig;
+use peerage_base::{ConnId, Instant, Rng, TorrentId};
+use peerage_content::{Hashes, Info};
+use peerage_net::tcp::{BufferPool, ConnEvent, Connection, Listener, Outgoing, Received};
+use peerage_peer::{AnnounceReply, BlockVerdict, Peer, PeerChange, TrackerId};
+use peerage_store::{Report, ReportSink, Store, StoreConfig, TorrentStore};
+use peerage_swarm::{Block, Event, StoreEvent, WebChange, WebSeedId};
+use peerage_wire::frame::Frame;
+use peerage_wire::handshake::Handshake;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::inbox::Inbox;
+use uploads::{ReadDone, Uploads};
+use writes::Writes;
+
+/// Events of connections that wait for the driver. A reader that finds it full waits, and so does its
+/// peer, by TCP's own flow control.
+const NET_EVENTS_MAX: usize = 256;
+/// Events handled before the machine's outputs are carried out.
+const EVENTS_PER_TURN: usize = 32;
+/// Receive buffers: as large as the largest read that still gains, and as many as the in-flight budget
+/// fills (bench/RESULTS.md).
+const BUFFER_LEN: usize = 1024 * 1024;
+const BUFFERS_KEPT_MAX: usize = 24;
+/// Bytes that may be asked for and not yet written.
+const INFLIGHT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Results of work that the driver gave out.
+pub(crate) enum Input {
+    /// The store reports.
+    Store(Report),
+    /// A dial ended.
+    Dialled(ConnId, io::Result<TcpStream>),
+    /// Blocks were read for a peer.
+    Read(ReadDone),
+    /// A tracker answered.
+    Tracker(TorrentId, TrackerId, Result<AnnounceReply, String>),
+    /// A web seed sent a block.
+    WebBlock(TorrentId, WebSeedId, Block, Bytes),
+    /// A web seed's request ended.
+    WebEnd(TorrentId, WebSeedId, WebChange),
+}
+
+/// News for the operation that runs the node.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// From a torrent's machine.
+    Swarm(TorrentId, Event),
+    /// From the store, what concerns the user.
+    Store(Report),
+    /// A peer was banned.
+    Banned(SocketAddr, String),
+    /// A tracker answered, or why not.
+    Tracker(String, Result<usize, String>),
+    /// A connection opened.
+    Connected(SocketAddr),
+    /// A connection closed, with the reason.
+    Disconnected(SocketAddr, String),
+}
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Listen(#[from] peerage_net::tcp::ListenError),
+    #[error(transparent)]
+    Store(#[from] peerage_store::StoreError),
+    #[error("the system gives no random numbers: {0}")]
+    Entropy(getrandom::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A torrent as the driver sees it.
+pub(crate) struct Torrent {
+    pub store: TorrentStore,
+    pub info: Arc<Info>,
+    pub hashes: Arc<Hashes>,
+}
+
+/// The running node.
+pub(crate) struct Driver {
+    started: std::time::Instant,
+    pub(crate) peer: Peer,
+    pub(crate) store: Store,
+    pub(crate) torrents: BTreeMap<TorrentId, Torrent>,
+    listener: Listener,
+    /// Nobody is let in before the content is known and checked: what a new peer is told first should be
+    /// the truth.
+    accepting: bool,
+    connections: HashMap<ConnId, Link>,
+    dials: HashMap<ConnId, AbortHandle>,
+    uploads: Uploads,
+    writes: Writes,
+    net: mpsc::Receiver<ConnEvent>,
+    net_sender: mpsc::Sender<ConnEvent>,
+    inbox: Inbox<Input>,
+    buffers: BufferPool,
+    web: peerage_net::http::Client,
+    /// Announces under way.
+    announces: usize,
+    news: VecDeque<News>,
+    inputs: Vec<Input>,
+}
+
+/// An open connection and where it leads.
+struct Link {
+    connection: Connection,
+    addr: SocketAddr,
+}
+
+impl Driver {
+    /// Opens the port and starts the threads.
+    pub(crate) fn start(config: &NodeConfig) -> Result<Self, StartError> {
+        let listener = match config.listen {
+            Some(addr) => Listener::bind(addr)?,
+            None => Listener::bind_any(config.port)?,
+        };
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
+        let mut rng = Rng::new(seed);
+        let inbox = Inbox::new();
+        let sink_inbox = inbox.clone();
+        let sink: ReportSink = Arc::new(move |reports| sink_inbox.put_all(reports.into_iter().map(Input::Store)));
+        let store_config = StoreConfig {
+            workers: config.io_threads,
+            queue_bytes_max: 2 * INFLIGHT_BYTES_MAX,
+            state_dir: Some(config.state_dir.join("torrents")),
+            ..StoreConfig::default()
+        };
+        let addrs = listener.local_addrs();
+        let local = peerage_peer::Local {
+            peer_id: peer_id(&mut rng),
+            listen_port: addrs.first().map_or(0, SocketAddr::port),
+            addresses: config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
+        };
+        let peer_config = peerage_peer::Config {
+            connections_max: config.connections_max,
+            half_open_max: config.half_open_max,
+            allow_local: config.allow_local,
+            upload_rate_max: config.upload_limit,
+            download_rate_max: config.download_limit,
+            inflight_bytes_max: INFLIGHT_BYTES_MAX,
+            ..peerage_peer::Config::default()
+        };
+        let (net_sender, net) = mpsc::channel(NET_EVENTS_MAX);
+        Ok(Self {
+            started: std::time::Instant::now(),
+            peer: Peer::new(peer_config, local, rng),
+            store: Store::open(store_config, sink)?,
+            torrents: BTreeMap::new(),
+            listener,
+            accepting: false,
+            connections: HashMap::new(),
+            dials: HashMap::new(),
+            uploads: Uploads::start(config.io_threads, &inbox).map_err(StartError::Thread)?,
+            writes: Writes::default(),
+            net,
+            net_sender,
+            inbox,
+            buffers: BufferPool::new(BUFFER_LEN, BUFFERS_KEPT_MAX),
+            web: web::client(config.allow_local),
+            announces: 0,
+            news: VecDeque::new(),
+            inputs: Vec::new(),
+        })
+    }
+
+    /// Time since the start, which is what the machine calls time.
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Addresses that accept connections.
+    pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listener.local_addrs()
+    }
+
+    /// Whether last announces are still under way.
+    pub(crate) fn is_saying_goodbye(&self) -> bool {
+        self.announces > 0
+    }
+
+    /// Lets peers in from now on.
+    pub(crate) fn accept_peers(&mut self) {
+        self.accepting = true;
+    }
+
+    /// The guarded HTTP client.
+    pub(crate) fn http(&self) -> &peerage_net::http::Client {
+        &self.web
+    }
+
+    /// The next news, if any.
+    pub(crate) fn news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// Waits for something to happen, at most until `wake`, and deals with it.
+    pub(crate) async fn turn(&mut self, wake: Instant) {
+        // A command may have been given since the last turn: its outputs come first.
+        self.settle();
+        let deadline = self.peer.poll_timeout().map_or(wake, |(at, _)| at.min(wake));
+        let deadline = self.started + std::time::Duration::from_micros(deadline.as_micros().min(1 << 52));
+        tokio::select! {
+            biased;
+            () = self.inbox.wait() => {}
+            event = self.net.recv() => {
+                if let Some(event) = event {
+                    self.on_net(event);
+                }
+            }
+            (stream, addr) = self.listener.accept(), if self.accepting => self.on_accept(stream, addr),
+            () = tokio::time::sleep_until(deadline.into()) => {}
+        }
+        for _ in 0..EVENTS_PER_TURN {
+            match self.net.try_recv() {
+                Ok(event) => self.on_net(event),
+                Err(_) => break,
+            }
+        }
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.inbox.take(&mut inputs);
+        for input in inputs.drain(..) {
+            self.on_input(input);
+        }
+        self.inputs = inputs;
+        let now = self.now();
+        if self.peer.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.peer.handle_timeout(now);
+        }
+        self.settle();
+    }
+
+    /// Lets the machine act on its inputs, and carries out what it wants.
+    fn settle(&mut self) {
+        self.flush_writes();
+        let now = self.now();
+        self.peer.pump(now);
+        while let Some(output) = self.peer.poll_output() {
+            self.carry_out(now, output);
+        }
+        let torrents = &self.torrents;
+        self.uploads.submit(|id| torrents.get(&id).map(|torrent| torrent.store.clone()));
+    }
+
+    fn on_accept(&mut self, stream: TcpStream, addr: SocketAddr) {
+        let now = self.now();
+        if let Some(conn) = self.peer.accept(now, addr) {
+            self.open(now, conn, stream, addr);
+        }
+    }
+
+    /// An open socket becomes a connection.
+    fn open(&mut self, now: Instant, conn: ConnId, stream: TcpStream, addr: SocketAddr) {
+        let connection = Connection::spawn(conn, stream, self.net_sender.clone(), self.buffers.clone());
+        self.connections.insert(conn, Link { connection, addr });
+        self.news.push_back(News::Connected(addr));
+        let bytes = self.uploads.open(now, conn);
+        self.peer.handle_peer(now, conn, PeerChange::Writable { bytes });
+    }
+
+    fn on_net(&mut self, event: ConnEvent) {
+        let now = self.now();
+        match event {
+            ConnEvent::Received(conn, received) => self.on_received(now, conn, &received),
+            ConnEvent::Garbage(conn, error) => {
+                if self.connections.contains_key(&conn) {
+                    self.peer.handle_garbage(now, conn, &error);
+                }
+            }
+            ConnEvent::Sent(conn, bytes) => {
+                if let Some(bytes) = self.uploads.sent(now, conn, bytes as u64) {
+                    self.peer.handle_peer(now, conn, PeerChange::Writable { bytes });
+                }
+            }
+            ConnEvent::Closed(conn, reason) => {
+                // A connection that the machine closed is forgotten already.
+                if self.forget(conn, &reason) {
+                    self.peer.handle_peer(now, conn, PeerChange::Closed(reason));
+                }
+            }
+        }
+    }
+
+    fn on_received(&mut self, now: Instant, conn: ConnId, received: &Received) {
+        if !self.connections.contains_key(&conn) {
+            return;
+        }
+        for (at, frame) in &received.frames {
+            let bytes = |range: &std::ops::Range<usize>| at + range.start..at + range.end;
+            match frame {
+                Frame::Block { block, data } => match self.peer.handle_block(now, conn, *block) {
+                    BlockVerdict::Accept(torrent) => {
+                        let refused = self.writes.push(torrent, *block, received.bytes.slice(bytes(data)));
+                        self.write(refused);
+                    }
+                    BlockVerdict::Drop => {}
+                },
+                Frame::Message(range) => {
+                    let frame = received.bytes.get(bytes(range)).unwrap_or_default();
+                    self.peer.handle_frame(now, conn, frame);
+                }
+                Frame::Handshake(range) => {
+                    let frame = received.bytes.get(bytes(range)).unwrap_or_default();
+                    match frame.try_into().map(Handshake::decode) {
+                        Ok(Ok(handshake)) => self.peer.handle_handshake(now, conn, handshake),
+                        _ => self.peer.handle_garbage(now, conn, "no handshake"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_input(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Store(report) => self.on_report(now, report),
+            Input::Dialled(conn, result) => {
+                if self.dials.remove(&conn).is_none() {
+                    return;
+                }
+                match result.and_then(|stream| stream.peer_addr().map(|addr| (stream, addr))) {
+                    Ok((stream, addr)) => {
+                        self.open(now, conn, stream, addr);
+                        self.peer.handle_peer(now, conn, PeerChange::Connected);
+                    }
+                    Err(error) => self.peer.handle_peer(now, conn, PeerChange::Closed(error.to_string())),
+                }
+            }
+            Input::Read(done) => self.on_read(now, done),
+            Input::Tracker(torrent, tracker, result) => {
+                self.announces = self.announces.saturating_sub(1);
+                self.peer.handle_tracker(now, torrent, tracker, result);
+            }
+            Input::WebBlock(torrent, web_seed, block, bytes) => {
+                if let BlockVerdict::Accept(torrent) = self.peer.handle_web_block(now, torrent, web_seed, block) {
+                    let refused = self.writes.push(torrent, block, bytes);
+                    self.write(refused);
+                }
+            }
+            Input::WebEnd(torrent, web_seed, change) => self.peer.handle_web(now, torrent, web_seed, change),
+        }
+    }
+
+    fn on_read(&mut self, now: Instant, done: ReadDone) {
+        match done.result {
+            Ok(bytes) => {
+                let Some(link) = self.connections.get(&done.conn) else { return };
+                if !link.connection.send(Outgoing::Blocks { bytes, payload: done.payload }) {
+                    self.drop_connection(now, done.conn, "does not take what it asked for");
+                }
+            }
+            // The store has reported which pieces are lost; what this peer was promised cannot be kept.
+            Err(error) => self.drop_connection(now, done.conn, &error.to_string()),
+        }
+    }
+
+    fn on_report(&mut self, now: Instant, report: Report) {
+        match report {
+            Report::Written { torrent, piece, begin, len } => {
+                self.peer.handle_store(now, torrent, StoreEvent::Written { piece, begin, len });
+            }
+            Report::Verified { torrent, piece, ok, digests } => {
+                self.peer.handle_store(now, torrent, StoreEvent::Verified { piece, ok, digests });
+            }
+            Report::Failed { torrent, piece, begin, len, full, .. } => {
+                self.peer.handle_store(now, torrent, StoreEvent::Failed { piece, begin, len, full_disk: full });
+                self.news.push_back(News::Store(report));
+            }
+            Report::Lost { torrent, ref pieces, .. } => {
+                for piece in pieces.clone() {
+                    self.peer.handle_store(now, torrent, StoreEvent::Lost { piece });
+                }
+                self.news.push_back(News::Store(report));
+            }
+            Report::FileDone { .. }
+            | Report::FileBlocked { .. }
+            | Report::Rechecked { .. }
+            | Report::CheckProgress { .. }
+            | Report::Checked { .. }
+            | Report::Warning { .. } => self.news.push_back(News::Store(report)),
+        }
+    }
+
+    /// Leaves a connection by the driver's own decision.
+    fn drop_connection(&mut self, now: Instant, conn: ConnId, reason: &str) {
+        if self.forget(conn, reason) {
+            self.peer.handle_peer(now, conn, PeerChange::Closed(reason.to_owned()));
+        }
+    }
+
+    /// Drops what is kept of a connection; whether there was something.
+    fn forget(&mut self, conn: ConnId, reason: &str) -> bool {
+        self.uploads.close(conn);
+        match self.connections.remove(&conn) {
+            Some(link) => {
+                self.news.push_back(News::Disconnected(link.addr, reason.to_owned()));
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Our id in handshakes (BEP 20): client, version, random.
+fn peer_id(rng: &mut Rng) -> [u8; 20] {
+    let mut id = *b"-PG0100-000000000000";
+    rng.fill(&mut id[8..]);
+    id
+}

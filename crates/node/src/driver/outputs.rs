@@ -1,0 +1,64 @@
+//! Carrying out what the machine wants.
+
+use std::time::Duration;
+
+use peerage_base::{ConnId, Instant, TorrentId};
+use peerage_net::tcp::{Outgoing, dial};
+use peerage_peer::{AnnounceRequest, Output, TrackerId};
+
+use super::writes::StoreJob;
+use super::{Driver, Input, News, web};
+
+/// Dials end by then even if the machine does not give them up.
+const DIAL_LIMIT: Duration = Duration::from_secs(30);
+
+impl Driver {
+    pub(super) fn carry_out(&mut self, now: Instant, output: Output) {
+        match output {
+            Output::Send { conn, bytes } => {
+                let Some(link) = self.connections.get(&conn) else { return };
+                if !link.connection.send(Outgoing::Frames(bytes)) {
+                    self.drop_connection(now, conn, "does not read what is sent to it");
+                }
+            }
+            Output::SendBlock { conn, torrent, block } => self.uploads.push(conn, torrent, block),
+            Output::Verify { torrent, piece, digests } => {
+                self.store_job(torrent, StoreJob::Verify { piece, digests });
+            }
+            Output::Dial { conn, addr, .. } => {
+                let inbox = self.inbox.clone();
+                let task = tokio::spawn(async move {
+                    inbox.put(Input::Dialled(conn, dial(addr, DIAL_LIMIT).await));
+                });
+                self.dials.insert(conn, task.abort_handle());
+            }
+            Output::Disconnect { conn, reason } => self.disconnect(conn, &reason.to_string()),
+            Output::Announce { torrent, tracker, url, request } => self.announce(torrent, tracker, url, request),
+            Output::WebRequest { torrent, web_seed, url, piece, begin, len } => {
+                if let Some(of) = self.torrents.get(&torrent) {
+                    let request = web::Request { torrent, web_seed, url, piece, begin, len };
+                    web::spawn(self.web.clone(), request, of.info.clone(), self.inbox.clone());
+                }
+            }
+            Output::Banned { addr, reason, .. } => self.news.push_back(News::Banned(addr, reason)),
+            Output::TrackerStatus { url, result, .. } => self.news.push_back(News::Tracker(url, result)),
+            Output::Event { torrent, event } => self.news.push_back(News::Swarm(torrent, event)),
+        }
+    }
+
+    fn disconnect(&mut self, conn: ConnId, reason: &str) {
+        if let Some(task) = self.dials.remove(&conn) {
+            task.abort();
+        }
+        self.forget(conn, reason);
+    }
+
+    fn announce(&mut self, torrent: TorrentId, tracker: TrackerId, url: String, request: AnnounceRequest) {
+        self.announces += 1;
+        let (client, inbox) = (self.web.clone(), self.inbox.clone());
+        tokio::spawn(async move {
+            let result = web::announce(&client, &url, request).await;
+            inbox.put(Input::Tracker(torrent, tracker, result));
+        });
+    }
+}

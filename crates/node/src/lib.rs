@@ -1,0 +1,29 @@
+//! The running peer: the pure machine, driven with sockets and disks.
+//!
+//! **What it is.** One function for each thing a user asks ([`share()`], [`get()`], [`create()`],
+//! [`inspect()`], [`verify()`], [`tracker()`]); under them the driver loop around
+//! [`peerage_peer::Peer`].
+//!
+//! **Invariants.**
+//! - The driver never waits for a peer or a disk; what it hands out comes back through a queue.
+//! - Bytes of blocks do not pass through the machine.
+//! - Whatever ends an operation, the store is closed in good order, and what is on disk can be gone on
+//!   from; so it can after `kill -9`.
+//!
+//! **Where to start.** `ops` for what users ask, `driver` for how it is done.
+
+mod driver;
+mod inbox;
+mod link;
+mod ops;
+mod stop;
+
+use std::sync::Arc;
+
+pub use ops::{Outcome, create, get, inspect, share, tracker, verify};
+use peerage_api::Event;
+pub use stop::Stop;
+
+/// Takes events for the user. Called from the node's thread, and while hashing from others; must not
+/// block for long.
+pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;

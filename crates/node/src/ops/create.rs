@@ -1,0 +1,128 @@
+//! Making torrents from what is on disk.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use peerage_api::error::{ExitCode, Failure};
+use peerage_api::reply::Created;
+use peerage_api::request::{Create, TorrentVersion};
+use peerage_api::{Event, SCHEMA_VERSION};
+use peerage_content::{Metainfo, Version};
+use peerage_store::{FileIdentity, HashError, HashRequest, hash_paths};
+
+use super::io_failure;
+use crate::{Sink, link};
+
+/// A new torrent and where each of its files is.
+pub(super) struct Made {
+    pub metainfo: Metainfo,
+    pub paths: Vec<PathBuf>,
+    /// What they looked like when they were hashed.
+    pub identities: Arc<[FileIdentity]>,
+}
+
+/// Hashes `paths` on all cores.
+pub(super) fn make(
+    paths: &[PathBuf],
+    name: Option<String>,
+    piece_len: Option<u32>,
+    version: Version,
+    private: bool,
+    sink: &Sink,
+    cancel: Arc<AtomicBool>,
+) -> Result<Made, Failure> {
+    let progress = sink.clone();
+    let request = HashRequest {
+        paths: paths.to_vec(),
+        name,
+        piece_len,
+        version,
+        private,
+        threads: 0,
+        progress: Some(Arc::new(move |at| progress(Event::Hashing { done: at.done, total: at.total }))),
+        cancel,
+    };
+    let hashed = hash_paths(&request).map_err(|error| hash_failure(&error))?;
+    for message in hashed.warnings {
+        sink(Event::Warning { message });
+    }
+    Ok(Made { metainfo: hashed.metainfo, paths: hashed.paths, identities: hashed.identities })
+}
+
+/// Makes a `.torrent` file.
+///
+/// # Errors
+/// The path cannot be read, the output exists or cannot be written.
+pub fn create(request: &Create, sink: &Sink) -> Result<Created, Failure> {
+    if request.output.exists() && !request.force {
+        return Err(Failure::new(ExitCode::Conflict, "E_EXISTS", format!("{} exists", request.output.display()))
+            .hint("choose another name with -o, or replace it with --force"));
+    }
+    let version = match request.version {
+        TorrentVersion::V1 => Version::V1,
+        TorrentVersion::V2 => Version::V2,
+        TorrentVersion::Hybrid => Version::Hybrid,
+    };
+    let paths = [request.path.clone()];
+    let name = request.name.clone();
+    let cancel = Arc::new(AtomicBool::new(false));
+    let Made { mut metainfo, .. } = make(&paths, name, request.piece_length, version, request.private, sink, cancel)?;
+    metainfo.trackers = request.trackers.iter().map(|url| vec![url.clone()]).collect();
+    metainfo.web_seeds.clone_from(&request.web_seeds);
+    metainfo.comment.clone_from(&request.comment);
+    metainfo.created_by = Some(concat!("Peerage/", env!("CARGO_PKG_VERSION")).to_owned());
+    write_whole(&request.output, &metainfo.encode(), request.force)
+        .map_err(|error| io_failure(&request.output.display().to_string(), &error))?;
+    let info = &metainfo.info;
+    Ok(Created {
+        schema_version: SCHEMA_VERSION,
+        torrent: request.output.clone(),
+        infohash_v1: info.hashes.v1.map(|hash| hash.to_string()),
+        infohash_v2: info.hashes.v2.map(|hash| hash.to_string()),
+        link: link::magnet(info, &metainfo.trackers, &metainfo.web_seeds, &[]).to_string(),
+        files: info.layout.files().iter().filter(|file| !file.is_pad()).count(),
+        total: info.layout.total_len(),
+        piece_length: info.layout.nominal_piece_len(),
+        pieces: info.layout.pieces(),
+    })
+}
+
+/// Writes a file so that its name never stands for a part of it.
+fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(format!(".{}.part", std::process::id()));
+    let part = PathBuf::from(part);
+    let written = File::create_new(&part).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let named = written.and_then(|()| {
+        if replace {
+            fs::rename(&part, path)
+        } else {
+            // A link fails where a file has appeared in the meantime; a rename would replace it.
+            fs::hard_link(&part, path).and_then(|()| fs::remove_file(&part)).or_else(|error| {
+                if error.kind() == std::io::ErrorKind::AlreadyExists { Err(error) } else { fs::rename(&part, path) }
+            })
+        }
+    });
+    if named.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    named
+}
+
+fn hash_failure(error: &HashError) -> Failure {
+    let message = error.to_string();
+    match error {
+        HashError::Io { source, .. } => io_failure(&message, source),
+        HashError::Changed { .. } => Failure::new(ExitCode::Integrity, "E_CHANGED", message)
+            .hint("wait until nothing writes to it, then run the same command again"),
+        HashError::Empty { .. } => Failure::new(ExitCode::NotFound, "E_EMPTY", message),
+        HashError::Cancelled => Failure::new(ExitCode::Interrupted, "E_CANCELLED", message),
+        _ => Failure::new(ExitCode::Unclassified, "E_HASH", message),
+    }
+}

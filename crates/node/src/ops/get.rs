@@ -1,0 +1,371 @@
+//! Getting what a link names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use peerage_api::Event;
+use peerage_api::error::{ExitCode, Failure};
+use peerage_api::event::Stage;
+use peerage_api::request::{Get, NodeConfig};
+use peerage_base::Instant;
+use peerage_content::{Hashes, Info, Magnet};
+use peerage_peer::TorrentParams;
+use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place, Report};
+use peerage_swarm::{Event as SwarmEvent, PauseReason, Priority};
+
+use super::selection::Selection;
+use super::session::{Session, add_failure, early_stage, resolve};
+use super::source::{self, Source};
+use super::stdout::Writer;
+use super::{Outcome, io_failure};
+use crate::driver::{News, Torrent};
+use crate::{Sink, Stop};
+
+/// How often a download that waits for room on the disk looks again.
+const ROOM_INTERVAL: Duration = Duration::from_secs(2);
+/// Free bytes with which it goes on.
+const ROOM_MIN: u64 = 4 * 1024 * 1024;
+
+/// Gets `request.link`, verified, and goes on serving it when asked to.
+///
+/// # Errors
+/// The link is wrong, nobody has it, time ran out, something else stands where it should go, the disk
+/// fails.
+pub async fn get(request: Get, config: NodeConfig, stop: Stop, sink: Sink) -> Result<Outcome, Failure> {
+    let mut session = Session::start(&config, sink, stop)?;
+    let result = Download::run(&mut session, &request).await;
+    if matches!(result, Ok(Outcome::Interrupted)) {
+        let (done, total) = (session.done(), session.wanted);
+        session.tell(Event::Interrupted { resume: request.resume_command.clone(), done, total });
+    }
+    session.finish().await;
+    result
+}
+
+/// A download under way.
+struct Download<'a> {
+    request: &'a Get,
+    selection: Selection,
+    started: Instant,
+    /// When something last moved, and what had been done then.
+    moved: (Instant, u64),
+    /// Waiting for room since then.
+    room_check: Option<Instant>,
+    writer: Option<Writer>,
+    complete: bool,
+}
+
+impl<'a> Download<'a> {
+    async fn run(session: &mut Session, request: &'a Get) -> Result<Outcome, Failure> {
+        let stop = session.stop.clone();
+        let source = tokio::select! {
+            source = source::open(&request.link, session.driver.http()) => source?,
+            () = stop.requested() => return Ok(Outcome::Interrupted),
+        };
+        let indexes = match &source {
+            Source::Magnet(magnet) => magnet.select.clone(),
+            Source::Torrent(_) => Vec::new(),
+        };
+        let started = session.driver.now();
+        let mut download = Self {
+            request,
+            selection: Selection::new(&request.select, &indexes)?,
+            started,
+            moved: (started, 0),
+            room_check: None,
+            writer: None,
+            complete: false,
+        };
+        if download.begin(session, source).await? {
+            download.drive(session).await
+        } else {
+            Ok(Outcome::Interrupted)
+        }
+    }
+
+    /// Adds the torrent to the node. `false` when the user stopped it.
+    async fn begin(&mut self, session: &mut Session, source: Source) -> Result<bool, Failure> {
+        let now = session.driver.now();
+        let (hashes, private) = match &source {
+            Source::Torrent(metainfo) => (metainfo.info.hashes, metainfo.info.private),
+            Source::Magnet(magnet) => (magnet.hashes, false),
+        };
+        let mut params = TorrentParams::new(hashes);
+        params.private = private;
+        session.torrent = session
+            .driver
+            .peer
+            .add_torrent(now, params)
+            .map_err(|error| Failure::new(ExitCode::Unclassified, "E_TORRENT", error.to_string()))?;
+        let (named, mut trackers, web_seeds) = match source {
+            Source::Torrent(metainfo) => {
+                let hashes = metainfo.hashes();
+                if !self.open(session, hashes).await? {
+                    return Ok(false);
+                }
+                (Vec::new(), metainfo.trackers.clone(), metainfo.web_seeds.clone())
+            }
+            Source::Magnet(magnet) => {
+                if let Some(info) = self.remembered(session, &magnet) {
+                    if !self.open(session, Hashes::new(Arc::new(info))).await? {
+                        return Ok(false);
+                    }
+                }
+                let tiers = magnet.trackers.iter().map(|url| vec![url.clone()]).collect();
+                (magnet.peers, tiers, magnet.web_seeds)
+            }
+        };
+        session.driver.accept_peers();
+        trackers.extend(self.request.trackers.iter().map(|url| vec![url.clone()]));
+        let peers: Vec<String> = named.into_iter().chain(self.request.peers.iter().cloned()).collect();
+        let addrs = resolve(&peers, &session.sink).await;
+        let now = session.driver.now();
+        let (peer, torrent) = (&mut session.driver.peer, session.torrent);
+        for addr in addrs {
+            peer.add_peer(now, torrent, addr);
+        }
+        for url in web_seeds {
+            peer.add_web_seed(now, torrent, url);
+        }
+        peer.add_trackers(now, torrent, trackers);
+        Ok(true)
+    }
+
+    /// What an earlier run of the same command learned of a link's torrent.
+    fn remembered(&self, session: &Session, magnet: &Magnet) -> Option<Info> {
+        let name = magnet.name.as_deref().map(|name| peerage_content::name::sanitise(name.as_bytes()));
+        let folders = name.map(|name| self.request.into.join(name)).into_iter().chain([self.request.into.clone()]);
+        let info = folders.filter_map(|folder| session.driver.store.metadata(&magnet.hashes, &folder)).next()?;
+        Info::parse(&info).ok().filter(|info| info.hashes.wire().any(|hash| magnet.hashes.matches(&hash)))
+    }
+
+    /// The content is known: opens its files, checks what is there, and begins to fetch. `false` when
+    /// the user stopped it.
+    async fn open(&mut self, session: &mut Session, hashes: Hashes) -> Result<bool, Failure> {
+        let info = Arc::clone(hashes.info());
+        let wanted = self.selection.wanted(&info)?;
+        let files = info.layout.files();
+        session.wanted = files.iter().zip(&wanted).filter(|(file, wanted)| **wanted && !file.is_pad()).map(|(file, _)| file.len).sum();
+        session.tell(Event::Metadata {
+            name: info.name.clone(),
+            total: session.wanted,
+            files: files.iter().zip(&wanted).filter(|(file, wanted)| **wanted && !file.is_pad()).count(),
+        });
+        let hashes = Arc::new(hashes);
+        let add = AddTorrent {
+            id: session.torrent,
+            hashes: Arc::clone(&hashes),
+            metadata: Bytes::copy_from_slice(info.raw()),
+            place: Place::Under(self.folder(&info)),
+            mode: Mode::Download,
+            wanted: Some(wanted.clone()),
+        };
+        let store = session.driver.store.add(add.clone()).map_err(|error| add_failure(&error))?;
+        let torrent = Torrent { store: store.clone(), info: Arc::clone(&info), hashes: Arc::clone(&hashes) };
+        let Some(outcome) = session.open(add, torrent, CheckMode::Resume).await else { return Ok(false) };
+        refuse_conflicts(&outcome)?;
+        if self.request.stdout {
+            self.writer = Some(start_writer(&info, &wanted, store)?);
+            outcome.have.iter().for_each(|piece| self.tell_writer(piece));
+        }
+        let priorities = wanted.iter().map(|wanted| if *wanted { Priority::Normal } else { Priority::Skip }).collect();
+        session.set_content(&hashes, &outcome.have, priorities);
+        if self.request.sequential {
+            let first = files.iter().zip(&wanted).find(|(_, wanted)| **wanted).map_or(0, |(file, _)| file.pieces.start);
+            let now = session.driver.now();
+            if let Some(swarm) = session.driver.peer.swarm_mut(session.torrent) {
+                swarm.set_sequential(now, Some(first));
+            }
+        }
+        self.moved = (session.driver.now(), session.done());
+        Ok(true)
+    }
+
+    fn folder(&self, info: &Info) -> PathBuf {
+        if info.folder { self.request.into.join(&info.name) } else { self.request.into.clone() }
+    }
+
+    /// Runs until it is complete, stopped, or out of time.
+    async fn drive(&mut self, session: &mut Session) -> Result<Outcome, Failure> {
+        loop {
+            if session.stop.is_requested() {
+                return Ok(if self.complete { Outcome::Complete } else { Outcome::Interrupted });
+            }
+            session.turn().await;
+            while let Some(news) = session.driver.news() {
+                self.on_news(session, news).await?;
+            }
+            if !self.complete && self.is_done(session) {
+                self.finish(session)?;
+                if !self.request.seed {
+                    return Ok(Outcome::Complete);
+                }
+            }
+            if session.tick() {
+                session.tell(Event::Progress(session.progress(self.stage(session))));
+                session.tell(Event::Stats(session.stats()));
+                self.look_for_room(session);
+                self.watch_time(session)?;
+                if let Some(Err(error)) = self.writer.as_ref().and_then(Writer::ended) {
+                    return Err(io_failure("standard output", &error));
+                }
+            }
+        }
+    }
+
+    fn is_done(&self, session: &Session) -> bool {
+        session.driver.peer.swarm(session.torrent).is_some_and(|swarm| swarm.has_content() && swarm.is_done())
+    }
+
+    async fn on_news(&mut self, session: &mut Session, news: News) -> Result<(), Failure> {
+        match news {
+            News::Swarm(_, SwarmEvent::Metadata { info }) => {
+                let info = Info::parse(&info).map_err(|error| {
+                    Failure::new(ExitCode::Integrity, "E_TORRENT", format!("what the link names is not a good torrent: {error}"))
+                })?;
+                let hashes = Hashes::new(Arc::new(info));
+                // A stop during the check is seen by the loop.
+                self.open(session, hashes).await?;
+            }
+            News::Swarm(_, SwarmEvent::PieceDone { piece }) => self.tell_writer(piece),
+            News::Swarm(_, SwarmEvent::PieceLayer { root, layer }) => session.add_layer(root, &layer),
+            News::Swarm(_, SwarmEvent::Paused { reason: PauseReason::DiskFull }) => {
+                if self.room_check.is_none() {
+                    let folder = self.request.into.display();
+                    let reason = format!("no room on the disk of {folder}; free some, and it goes on by itself");
+                    session.tell(Event::Paused { reason });
+                }
+                self.room_check = Some(session.driver.now() + ROOM_INTERVAL);
+            }
+            News::Store(Report::Failed { full: false, error, .. }) => {
+                return Err(Failure::new(ExitCode::Unclassified, "E_DISK", format!("the disk failed: {error}"))
+                    .hint(format!("mend it, then go on with: {}", self.request.resume_command)));
+            }
+            News::Store(Report::FileDone { file, .. }) => {
+                let name = session.file_name(file);
+                let info = session.driver.torrents.get(&session.torrent).map(|torrent| Arc::clone(&torrent.info));
+                if let Some(info) = info {
+                    session.tell(Event::FileDone { path: self.folder(&info).join(name) });
+                }
+            }
+            other => session.report(other),
+        }
+        Ok(())
+    }
+
+    fn tell_writer(&self, piece: u32) {
+        if let Some(writer) = &self.writer {
+            writer.piece(piece);
+        }
+    }
+
+    fn stage(&self, session: &Session) -> Stage {
+        let Some(swarm) = session.driver.peer.swarm(session.torrent) else { return Stage::Finding };
+        match (swarm.has_content(), self.room_check.is_some(), self.complete) {
+            (_, _, true) => Stage::Seeding,
+            (_, true, _) => Stage::Paused,
+            (false, ..) => early_stage(swarm.stats().peers),
+            (true, ..) if swarm.stats().peers == 0 => Stage::Finding,
+            (true, ..) => Stage::Downloading,
+        }
+    }
+
+    /// Everything has arrived: files have their own names after this.
+    fn finish(&mut self, session: &mut Session) -> Result<(), Failure> {
+        self.complete = true;
+        let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return Ok(()) };
+        let info = Arc::clone(&torrent.info);
+        // Files take their own names on the store's threads; this waits for the last of them.
+        torrent.store.checkpoint();
+        if let Some(writer) = self.writer.take() {
+            writer.finish().map_err(|error| io_failure("standard output", &error))?;
+        }
+        let downloaded = session.stats().downloaded;
+        let seconds = session.driver.now().since(self.started).as_secs_f64();
+        let path = self.request.into.join(&info.name);
+        if !self.request.stdout {
+            session.tell(Event::Complete { path, downloaded, seconds });
+        }
+        Ok(())
+    }
+
+    /// A download that waits for room goes on when there is some.
+    fn look_for_room(&mut self, session: &mut Session) {
+        let now = session.driver.now();
+        if self.room_check.is_none_or(|at| now < at) {
+            return;
+        }
+        self.room_check = Some(now + ROOM_INTERVAL);
+        self.moved.0 = now;
+        if free_bytes(&self.request.into) >= ROOM_MIN {
+            self.room_check = None;
+            session.tell(Event::Resumed);
+            if let Some(swarm) = session.driver.peer.swarm_mut(session.torrent) {
+                swarm.resume(now);
+            }
+        }
+    }
+
+    /// Ends what takes too long, with what can be said about why.
+    fn watch_time(&mut self, session: &Session) -> Result<(), Failure> {
+        if self.complete {
+            return Ok(());
+        }
+        let now = session.driver.now();
+        let done = session.done() + session.stats().downloaded;
+        if done != self.moved.1 {
+            self.moved = (now, done);
+        }
+        let passed = |since: Instant, limit: Option<f64>| limit.is_some_and(|limit| now.since(since).as_secs_f64() >= limit);
+        if passed(self.started, self.request.timeout) {
+            let message = format!("the time limit has passed with {} of {} bytes", session.done(), session.wanted);
+            return Err(Failure::new(ExitCode::Timeout, "E_TIMEOUT", message)
+                .hint(format!("go on with: {}", self.request.resume_command)));
+        }
+        if passed(self.moved.0, self.request.stall_timeout) {
+            return Err(self.stalled(session));
+        }
+        Ok(())
+    }
+
+    fn stalled(&self, session: &Session) -> Failure {
+        let progress = session.progress(Stage::Finding);
+        let seconds = self.request.stall_timeout.unwrap_or_default();
+        let again = "; --wait keeps trying";
+        match (progress.peers, progress.known) {
+            (0, 0) => Failure::new(ExitCode::NotFound, "E_NO_PROVIDERS", format!("nobody who has it was found in {seconds:.0} s"))
+                .hint(format!("check the link, or name someone with --peer ADDR:PORT or --tracker URL{again}")),
+            (0, known) => Failure::new(ExitCode::Unreachable, "E_UNREACHABLE", format!("{known} peers are known, and none could be reached"))
+                .hint(format!("is the sharer still running, and can this machine reach it?{again}")),
+            (peers, _) => Failure::new(ExitCode::Timeout, "E_STALLED", format!("nothing has come from {peers} peers for {seconds:.0} s"))
+                .hint(format!("what is here is kept; go on with: {}{again}", self.request.resume_command)),
+        }
+    }
+}
+
+fn refuse_conflicts(outcome: &CheckOutcome) -> Result<(), Failure> {
+    let Some(first) = outcome.conflicts.first() else { return Ok(()) };
+    let more = match outcome.conflicts.len() {
+        1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    Err(Failure::new(ExitCode::Conflict, "E_EXISTS", format!("{}{more} exists and is something else", first.display()))
+        .hint("move it away, or choose another folder with -o DIR; nothing was changed"))
+}
+
+fn start_writer(info: &Info, wanted: &[bool], store: peerage_store::TorrentStore) -> Result<Writer, Failure> {
+    let files = info.layout.files();
+    let mut chosen = (0..files.len()).filter(|index| wanted.get(*index) == Some(&true) && files[*index].attr.is_stored());
+    let (Some(file), None) = (chosen.next(), chosen.next()) else {
+        return Err(Failure::new(ExitCode::Usage, "E_USAGE", "--stdout writes one file, and this is several")
+            .hint("choose one with --select; `peerage inspect` lists the files of a torrent"));
+    };
+    Writer::start(info, file, store).map_err(|error| io_failure("cannot start a thread", &error))
+}
+
+/// Bytes that may still be written to the disk of `folder`; none when it cannot be told.
+fn free_bytes(folder: &Path) -> u64 {
+    rustix::fs::statvfs(folder).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}

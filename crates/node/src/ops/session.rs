@@ -1,0 +1,239 @@
+//! What `share` and `get` have in common: a driver, one torrent in it, and a user to be told.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerage_api::Event;
+use peerage_api::error::{ExitCode, Failure};
+use peerage_api::event::{Progress, Stage, Stats};
+use peerage_api::request::NodeConfig;
+use peerage_base::{Instant, TorrentId};
+use peerage_content::Hashes;
+use peerage_store::{AddError, AddTorrent, CheckMode, CheckOutcome, PieceSet, Report};
+use peerage_swarm::{Bitfield, Content, Priority};
+
+use crate::driver::{Driver, News, Torrent};
+use crate::{Sink, Stop};
+
+/// How often progress is told.
+const TICK: Duration = Duration::from_secs(1);
+/// How long the goodbye to trackers and peers may take.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
+
+/// A running node with one torrent.
+pub(super) struct Session {
+    pub driver: Driver,
+    pub torrent: TorrentId,
+    pub sink: Sink,
+    pub stop: Stop,
+    /// Bytes that are wanted; 0 while unknown.
+    pub wanted: u64,
+    next_tick: Instant,
+}
+
+impl Session {
+    pub fn start(config: &NodeConfig, sink: Sink, stop: Stop) -> Result<Self, Failure> {
+        let driver = Driver::start(config)?;
+        let next_tick = driver.now() + TICK;
+        Ok(Self { driver, torrent: TorrentId(0), sink, stop, wanted: 0, next_tick })
+    }
+
+    pub fn tell(&self, event: Event) {
+        (self.sink)(event);
+    }
+
+    /// Opens the torrent's files and checks them as `mode` says. `None` when the user stopped it.
+    pub async fn open(&mut self, add: AddTorrent, torrent: Torrent, mode: CheckMode) -> Option<CheckOutcome> {
+        debug_assert_eq!(add.id, self.torrent);
+        let store = torrent.store.clone();
+        self.driver.torrents.insert(self.torrent, torrent);
+        store.check(mode);
+        let mut cancelled = false;
+        loop {
+            if self.stop.is_requested() && !cancelled {
+                store.cancel_check();
+                cancelled = true;
+            }
+            self.turn().await;
+            while let Some(news) = self.driver.news() {
+                match news {
+                    News::Store(Report::CheckProgress { done, total, .. }) => {
+                        self.tell(Event::Hashing { done, total });
+                    }
+                    News::Store(Report::Checked { outcome, .. }) => {
+                        return (!outcome.cancelled).then_some(outcome);
+                    }
+                    other => self.report(other),
+                }
+            }
+        }
+    }
+
+    /// The content is known and checked: the torrent can serve and fetch.
+    pub fn set_content(&mut self, hashes: &Hashes, have: &PieceSet, priorities: Vec<Priority>) {
+        let pieces = have.pieces();
+        let have = Bitfield::from_bytes(have.as_bytes(), pieces).unwrap_or_else(|| Bitfield::new(pieces));
+        let now = self.driver.now();
+        self.driver.peer.set_content(now, self.torrent, Content { hashes: hashes.clone(), have, priorities });
+    }
+
+    /// A piece layer came from peers (BEP 52): the store judges by it from now on.
+    pub fn add_layer(&mut self, root: [u8; 32], layer: &[[u8; 32]]) {
+        let Some(torrent) = self.driver.torrents.get_mut(&self.torrent) else { return };
+        let mut hashes = Hashes::clone(&torrent.hashes);
+        let files = hashes.info().layout.files().iter().enumerate();
+        let of_root: Vec<usize> = files.filter(|(_, file)| file.root == Some(root)).map(|(index, _)| index).collect();
+        for file in of_root {
+            // The machine has checked the layer against the root.
+            let _ = hashes.set_layer(file, layer);
+        }
+        torrent.hashes = Arc::new(hashes);
+        torrent.store.set_hashes(Arc::clone(&torrent.hashes));
+    }
+
+    /// One turn of the driver, at most until the next tick or the user's wish to stop.
+    pub async fn turn(&mut self) {
+        let wake = self.next_tick;
+        tokio::select! {
+            biased;
+            () = self.driver.turn(wake) => {}
+            () = self.stop.requested(), if !self.stop.is_requested() => {}
+        }
+    }
+
+    /// Whether a second has passed since the last time this was true.
+    pub fn tick(&mut self) -> bool {
+        let now = self.driver.now();
+        let due = now >= self.next_tick;
+        if due {
+            self.next_tick = now + TICK;
+        }
+        due
+    }
+
+    /// Tells the user what needs no decision.
+    pub fn report(&self, news: News) {
+        let event = match news {
+            News::Banned(addr, reason) => Event::PeerBanned { addr: addr.to_string(), reason },
+            News::Tracker(url, result) => {
+                let url = printable(&url);
+                match result {
+                    Ok(peers) => Event::Tracker { url, peers, error: None },
+                    Err(error) => Event::Tracker { url, peers: 0, error: Some(printable(&error)) },
+                }
+            }
+            News::Connected(addr) => Event::PeerConnected { addr: addr.to_string(), client: None },
+            News::Disconnected(addr, reason) => {
+                Event::PeerDisconnected { addr: addr.to_string(), reason: printable(&reason) }
+            }
+            News::Store(Report::Warning { message, .. }) => Event::Warning { message },
+            News::Store(Report::FileBlocked { error, .. }) => Event::Warning { message: error },
+            News::Store(Report::Lost { file, .. }) => {
+                let name = self.file_name(file);
+                Event::Warning {
+                    message: format!("{name} changed on the disk; it is not served until it was checked again"),
+                }
+            }
+            News::Store(_) | News::Swarm(..) => return,
+        };
+        self.tell(event);
+    }
+
+    /// A file's path below the torrent's folder, for people.
+    pub fn file_name(&self, file: usize) -> String {
+        let info = self.driver.torrents.get(&self.torrent).map(|torrent| &torrent.info);
+        info.and_then(|info| info.layout.files().get(file)).map_or_else(String::new, |file| file.path.to_string())
+    }
+
+    pub fn stats(&self) -> Stats {
+        let peers = self.driver.peer.peers(self.torrent).len();
+        let Some(swarm) = self.driver.peer.swarm(self.torrent) else { return Stats { peers, ..Stats::default() } };
+        let stats = swarm.stats();
+        Stats {
+            downloaded: stats.downloaded,
+            uploaded: stats.uploaded,
+            wasted: stats.wasted,
+            hash_failures: stats.pieces_failed.into(),
+            banned: stats.bans.into(),
+            peers,
+        }
+    }
+
+    /// Bytes of what is wanted that are verified.
+    pub fn done(&self) -> u64 {
+        let left = self.driver.peer.swarm(self.torrent).map_or(0, |swarm| swarm.stats().left);
+        self.wanted.saturating_sub(left)
+    }
+
+    pub fn progress(&self, stage: Stage) -> Progress {
+        let peer_stats = self.driver.peer.stats();
+        let Some(swarm) = self.driver.peer.swarm(self.torrent) else { return Progress::default() };
+        let stats = swarm.stats();
+        let left = self.wanted.saturating_sub(self.done());
+        let eta = (stats.download_rate > 0 && left > 0).then(|| left / stats.download_rate);
+        Progress {
+            stage,
+            done: self.done(),
+            total: self.wanted,
+            down_rate: stats.download_rate,
+            up_rate: stats.upload_rate,
+            peers: stats.peers as usize,
+            seeds: stats.seeds as usize,
+            known: self.driver.peer.known(self.torrent).max(peer_stats.half_open),
+            eta,
+        }
+    }
+
+    /// Says goodbye to trackers and peers, and closes the store.
+    pub async fn finish(mut self) {
+        let now = self.driver.now();
+        self.driver.peer.stop(now);
+        let limit = now + GOODBYE_LIMIT;
+        while self.driver.is_saying_goodbye() && self.driver.now() < limit {
+            self.driver.turn(limit).await;
+        }
+        self.tell(Event::Stats(self.stats()));
+        self.driver.store.close();
+    }
+}
+
+/// Why a torrent's files cannot be used, in the user's words.
+pub(super) fn add_failure(error: &AddError) -> Failure {
+    match error {
+        AddError::InUse => Failure::new(ExitCode::Locked, "E_IN_USE", error.to_string())
+            .hint("wait for the other command to end, or stop it"),
+        AddError::Dir { source, .. } => super::io_failure(&error.to_string(), source),
+        AddError::Paths { .. } | AddError::Closing => {
+            Failure::new(ExitCode::Unclassified, "E_STORE", error.to_string())
+        }
+    }
+}
+
+/// Addresses that the user or a link names: `host:port`. Names are resolved here, once.
+pub(super) async fn resolve(peers: &[String], sink: &Sink) -> Vec<SocketAddr> {
+    let mut addrs = Vec::new();
+    for peer in peers {
+        if let Ok(addr) = peer.parse() {
+            addrs.push(addr);
+            continue;
+        }
+        let name = peer.clone();
+        let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await;
+        match found {
+            Ok(Ok(found)) => addrs.extend(found),
+            _ => sink(Event::Warning { message: format!("the peer {} is not an address that can be found", printable(peer)) }),
+        }
+    }
+    addrs
+}
+
+/// Text from the network, without control characters: a tracker must not drive the user's terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().take(500).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The stage to show before any content has come.
+pub(super) fn early_stage(peers: u32) -> Stage {
+    if peers == 0 { Stage::Finding } else { Stage::Metadata }
+}

@@ -1,0 +1,175 @@
+//! Sharing files in place.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use peerage_api::Event;
+use peerage_api::error::{ExitCode, Failure};
+use peerage_api::event::Stage;
+use peerage_api::request::{NodeConfig, Share};
+use peerage_content::{Metainfo, Version};
+use peerage_peer::TorrentParams;
+use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place};
+
+use super::create::{Made, make};
+use super::session::{Session, add_failure, resolve};
+use super::source::read_torrent;
+use crate::driver::Torrent;
+use crate::{Sink, Stop, link};
+
+/// Shares `request.paths` until `stop`.
+///
+/// # Errors
+/// The paths cannot be read or are not what the torrent describes, the port cannot be opened.
+pub async fn share(request: Share, config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Failure> {
+    let Some(prepared) = prepare(&request, &stop, &sink).await? else { return Ok(()) };
+    let mut session = Session::start(&config, sink, stop)?;
+    let result = serve(&mut session, &request, prepared).await;
+    session.finish().await;
+    result
+}
+
+/// A torrent and where its files are.
+struct Prepared {
+    metainfo: Metainfo,
+    place: Place,
+    check: CheckMode,
+}
+
+/// Reads the torrent, or hashes the paths. `None` when the user stopped it.
+async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Option<Prepared>, Failure> {
+    if let Some(torrent) = &request.torrent {
+        let metainfo = read_torrent(torrent)?;
+        let [path] = request.paths.as_slice() else {
+            return Err(Failure::new(ExitCode::Usage, "E_USAGE", "with --torrent, give the one path that it describes"));
+        };
+        let place = locate(&metainfo, path)?;
+        return Ok(Some(Prepared { metainfo, place, check: CheckMode::Full }));
+    }
+    let cancel = Arc::new(AtomicBool::new(false));
+    let (paths, name, sink) = (request.paths.clone(), request.name.clone(), sink.clone());
+    let stopped = Arc::clone(&cancel);
+    let mut work = tokio::task::spawn_blocking(move || make(&paths, name, None, Version::Hybrid, false, &sink, stopped));
+    let made = tokio::select! {
+        made = &mut work => made,
+        () = stop.requested() => {
+            cancel.store(true, Ordering::Relaxed);
+            return Ok(None);
+        }
+    };
+    let Made { mut metainfo, paths, identities } =
+        made.map_err(|error| Failure::new(ExitCode::Unclassified, "E_HASH", error.to_string()))??;
+    metainfo.trackers = request.trackers.iter().map(|url| vec![url.clone()]).collect();
+    Ok(Some(Prepared { metainfo, place: Place::Files(paths), check: CheckMode::JustHashed(identities) }))
+}
+
+/// Where the files of a torrent are, when the user names the content itself or the folder around it.
+pub(super) fn locate(metainfo: &Metainfo, path: &Path) -> Result<Place, Failure> {
+    let info = &metainfo.info;
+    let found = std::fs::metadata(path).map_err(|error| super::io_failure(&path.display().to_string(), &error))?;
+    if !info.folder && !found.is_dir() {
+        return Ok(Place::Files(vec![path.to_path_buf()]));
+    }
+    if !found.is_dir() {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "E_USAGE",
+            format!("the torrent describes a folder, and {} is a file", path.display()),
+        ));
+    }
+    let inner = path.join(&info.name);
+    Ok(Place::Under(if info.folder && inner.is_dir() { inner } else { path.to_path_buf() }))
+}
+
+async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Result<(), Failure> {
+    let Prepared { metainfo, place, check } = prepared;
+    let info = Arc::clone(&metainfo.info);
+    let hashes = Arc::new(metainfo.hashes());
+    let now = session.driver.now();
+    let mut params = TorrentParams::new(info.hashes);
+    params.private = info.private;
+    session.torrent = session
+        .driver
+        .peer
+        .add_torrent(now, params)
+        .map_err(|error| Failure::new(ExitCode::Unclassified, "E_TORRENT", error.to_string()))?;
+    let add = AddTorrent {
+        id: session.torrent,
+        hashes: Arc::clone(&hashes),
+        metadata: Bytes::new(),
+        place,
+        mode: Mode::Seed,
+        wanted: None,
+    };
+    let store = session.driver.store.add(add.clone()).map_err(|error| add_failure(&error))?;
+    session.wanted = info.layout.total_len();
+    let Some(outcome) = session.open(add, Torrent { store, info: Arc::clone(&info), hashes: Arc::clone(&hashes) }, check).await else {
+        return Ok(());
+    };
+    warn_incomplete(session, &outcome)?;
+    session.set_content(&hashes, &outcome.have, Vec::new());
+    if request.super_seeding {
+        let now = session.driver.now();
+        if let Some(swarm) = session.driver.peer.swarm_mut(session.torrent) {
+            swarm.set_super_seeding(now, true);
+        }
+    }
+    go_public(session, request, &metainfo).await;
+    let listen = session.driver.local_addrs();
+    session.tell(Event::Ready {
+        listen: listen.iter().map(ToString::to_string).collect(),
+        infohash_v1: info.hashes.v1.map(|hash| hash.to_string()),
+        infohash_v2: info.hashes.v2.map(|hash| hash.to_string()),
+        link: link::magnet(&info, &trackers(request, &metainfo), &metainfo.web_seeds, &link::reachable(&listen))
+            .to_string(),
+        name: info.name.clone(),
+        total: info.layout.total_len(),
+    });
+    while !session.stop.is_requested() {
+        session.turn().await;
+        while let Some(news) = session.driver.news() {
+            session.report(news);
+        }
+        if session.tick() {
+            session.tell(Event::Progress(session.progress(Stage::Seeding)));
+            session.tell(Event::Stats(session.stats()));
+        }
+    }
+    Ok(())
+}
+
+fn trackers(request: &Share, metainfo: &Metainfo) -> Vec<Vec<String>> {
+    let given = request.trackers.iter().filter(|url| !metainfo.trackers.iter().flatten().any(|known| known == *url));
+    metainfo.trackers.iter().cloned().chain(given.map(|url| vec![url.clone()])).collect()
+}
+
+/// Lets peers in, and tells trackers and named peers.
+async fn go_public(session: &mut Session, request: &Share, metainfo: &Metainfo) {
+    session.driver.accept_peers();
+    let peers = resolve(&request.peers, &session.sink).await;
+    let now = session.driver.now();
+    session.driver.peer.add_trackers(now, session.torrent, trackers(request, metainfo));
+    for addr in peers {
+        session.driver.peer.add_peer(now, session.torrent, addr);
+    }
+}
+
+/// A share of data that is not all there serves what is right; of none at all, nothing.
+fn warn_incomplete(session: &Session, outcome: &CheckOutcome) -> Result<(), Failure> {
+    for error in &outcome.errors {
+        session.tell(Event::Warning { message: error.clone() });
+    }
+    let (good, all) = (outcome.have.count(), outcome.have.pieces());
+    if good == 0 && all > 0 {
+        return Err(Failure::new(ExitCode::Integrity, "E_NO_DATA", "the path holds nothing of what the torrent describes")
+            .hint("give the file or folder that the torrent was made from, or the folder around it"));
+    }
+    if good < all {
+        let message = format!("{good} of {all} pieces are right; only those are served");
+        session.tell(Event::Warning { message });
+    }
+    Ok(())
+}
+

@@ -1,0 +1,64 @@
+//! What a link leads to: a torrent that is known, or only its name.
+
+use std::io::Read;
+use std::path::Path;
+
+use peerage_api::error::{ExitCode, Failure};
+use peerage_base::limits::TORRENT_FILE_BYTES_MAX;
+use peerage_content::{Link, Magnet, Metainfo};
+use peerage_net::http::Client;
+
+use super::io_failure;
+
+/// What is known before any peer was asked.
+pub(super) enum Source {
+    /// Everything.
+    Torrent(Box<Metainfo>),
+    /// The hashes and where to ask.
+    Magnet(Magnet),
+}
+
+/// Finds out what `link` is, and reads the torrent where it is one.
+pub(super) async fn open(link: &str, client: &Client) -> Result<Source, Failure> {
+    match parse(link)? {
+        Link::Magnet(magnet) => Ok(Source::Magnet(magnet)),
+        Link::Path(path) => read_torrent(Path::new(&path)).map(Box::new).map(Source::Torrent),
+        Link::Url(url) => {
+            let bytes = peerage_net::web_seed::fetch_torrent(client, &url).await.map_err(|error| {
+                Failure::new(ExitCode::Unreachable, "E_URL", format!("{url}: {error}"))
+                    .hint("check the address; one on this machine or the local network needs --allow-local")
+            })?;
+            parse_torrent(&url, &bytes).map(Box::new).map(Source::Torrent)
+        }
+    }
+}
+
+/// What `text` is.
+pub(super) fn parse(text: &str) -> Result<Link, Failure> {
+    Link::parse(text).map_err(|error| {
+        Failure::new(ExitCode::Usage, "E_LINK", error.to_string())
+            .hint("give a magnet link (in quotes), a .torrent file, the URL of one, or an infohash")
+    })
+}
+
+/// Reads a `.torrent` file.
+pub(super) fn read_torrent(path: &Path) -> Result<Metainfo, Failure> {
+    let name = path.display().to_string();
+    let fail = |error| {
+        io_failure(&name, &error).hint("give a magnet link (in quotes), a .torrent file, the URL of one, or an infohash")
+    };
+    let file = std::fs::File::open(path).map_err(fail)?;
+    let mut bytes = Vec::new();
+    file.take(TORRENT_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
+    parse_torrent(&name, &bytes)
+}
+
+fn parse_torrent(name: &str, bytes: &[u8]) -> Result<Metainfo, Failure> {
+    if bytes.len() > TORRENT_FILE_BYTES_MAX {
+        return Err(Failure::new(ExitCode::Integrity, "E_TORRENT", format!("{name}: too large to be a torrent file")));
+    }
+    Metainfo::parse(bytes).map_err(|error| {
+        Failure::new(ExitCode::Integrity, "E_TORRENT", format!("{name} is not a good torrent file: {error}"))
+            .hint("fetch the file again from where it came")
+    })
+}

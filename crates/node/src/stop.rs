@@ -1,0 +1,44 @@
+//! The wish to end, shared between whoever has it and the operation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+/// Asks an operation to end in good order. Clones share it; it cannot be taken back.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    requested: AtomicBool,
+    notify: Notify,
+}
+
+impl Stop {
+    /// Not requested yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks for the end.
+    pub fn request(&self) {
+        self.0.requested.store(true, Ordering::Release);
+        self.0.notify.notify_waiters();
+        self.0.notify.notify_one();
+    }
+
+    /// Whether the end was asked for.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.0.requested.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is.
+    pub async fn requested(&self) {
+        while !self.is_requested() {
+            self.0.notify.notified().await;
+        }
+    }
+}

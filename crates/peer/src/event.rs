@@ -1,0 +1,240 @@
+//! What goes into a peer and what comes out.
+
+use crate::trackers::{AnnounceRequest, TrackerId};
+use peerage_base::{Duration, InfoHashes, TorrentId};
+use peerage_base::ConnId;
+use peerage_swarm::{Block, Content, Event, Reason, WebSeedId};
+use std::net::SocketAddr;
+
+/// An announce to make; see [`Output::Announce`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// Names the announce in the answer.
+    pub tracker: TrackerId,
+    /// Where.
+    pub url: String,
+    /// What.
+    pub request: AnnounceRequest,
+}
+
+/// A torrent to take part in.
+#[derive(Clone, Debug)]
+pub struct TorrentParams {
+    /// What names it.
+    pub hashes: InfoHashes,
+    /// What is known of its content; `None`: the metadata comes from peers (BEP 9), then
+    /// [`crate::Peer::set_content`].
+    pub content: Option<Content>,
+    /// Private (BEP 27): only its own trackers name peers, no peer exchange.
+    pub private: bool,
+    /// Trackers, in tiers (BEP 12).
+    pub trackers: Vec<Vec<String>>,
+    /// Peers that the user or the link (`x.pe`) names: any range, always tried again.
+    pub peers: Vec<SocketAddr>,
+    /// URLs of web seeds (BEP 19).
+    pub web_seeds: Vec<String>,
+    /// Settings of its machine. `inflight_bytes_max` is overruled by the peer's own budget.
+    pub config: peerage_swarm::Config,
+}
+
+impl TorrentParams {
+    /// A torrent of which nothing but the hashes is known.
+    #[must_use]
+    pub fn new(hashes: InfoHashes) -> Self {
+        Self {
+            hashes,
+            content: None,
+            private: false,
+            trackers: Vec::new(),
+            peers: Vec::new(),
+            web_seeds: Vec::new(),
+            config: peerage_swarm::Config::default(),
+        }
+    }
+}
+
+/// A torrent that cannot be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddError {
+    /// One of its hashes is in use by this torrent.
+    #[error("this torrent is there already")]
+    Exists(TorrentId),
+    /// It has no hash at all.
+    #[error("a torrent needs an infohash")]
+    NoHash,
+    /// More than [`crate::TORRENTS_MAX`].
+    #[error("too many torrents")]
+    TooMany,
+}
+
+/// What the driver has to say about a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerChange {
+    /// The dial succeeded ([`Output::Dial`]); our handshake follows as an output.
+    Connected,
+    /// The connection, or the dial, ended; with the driver's reason in words. Also fine after
+    /// [`Output::Disconnect`].
+    Closed(String),
+    /// See [`peerage_swarm::PeerChange::Writable`].
+    Writable {
+        /// Room in bytes.
+        bytes: u64,
+    },
+}
+
+/// What becomes of a block that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockVerdict {
+    /// Write it to this torrent; the bytes are on their way to the store before outputs are drained.
+    Accept(TorrentId),
+    /// Throw it away.
+    Drop,
+}
+
+/// Where we know an address from. Later ones are better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// Another peer named it (BEP 11).
+    Pex,
+    /// It connected to us, and said where it listens.
+    Incoming,
+    /// A tracker named it.
+    Tracker,
+    /// The user or the link named it.
+    User,
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// The torrent's machine closed it.
+    #[error(transparent)]
+    Swarm(#[from] Reason),
+    /// Bytes that are not the peer wire.
+    #[error("not the peer wire: {0}")]
+    Garbage(String),
+    /// No handshake in time.
+    #[error("no handshake in time")]
+    HandshakeTimeout,
+    /// The dial took too long.
+    #[error("no connection in time")]
+    DialTimeout,
+    /// A torrent that we do not have.
+    #[error("unknown torrent")]
+    UnknownTorrent,
+    /// The peer is we ourselves.
+    #[error("connected to ourselves")]
+    SelfConnection,
+    /// There is a connection with this peer already.
+    #[error("connected twice")]
+    Duplicate,
+    /// A better peer wants the place.
+    #[error("made room for another peer")]
+    Evicted,
+    /// No place is free.
+    #[error("too many connections")]
+    Full,
+    /// The address is banned.
+    #[error("banned")]
+    Banned,
+    /// The torrent is gone.
+    #[error("torrent removed")]
+    Removed,
+}
+
+/// What the machine wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Open a connection; answer with [`PeerChange::Connected`] or [`PeerChange::Closed`].
+    Dial {
+        /// Its name from now on.
+        conn: ConnId,
+        /// For which torrent.
+        torrent: TorrentId,
+        /// Where.
+        addr: SocketAddr,
+    },
+    /// Send these bytes (the handshake, whole frames), in the order of the outputs.
+    Send {
+        /// To whom.
+        conn: ConnId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Send a piece message with bytes from the store.
+    SendBlock {
+        /// To whom.
+        conn: ConnId,
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Which bytes.
+        block: Block,
+    },
+    /// Close the connection, or give up the dial. Its number never comes again.
+    Disconnect {
+        /// Which one.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Hash a piece; see [`peerage_swarm::Output::Verify`].
+    Verify {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// The piece.
+        piece: u32,
+        /// Whether a digest of each block is wanted.
+        digests: bool,
+    },
+    /// Fetch from a web seed; see [`peerage_swarm::Output::WebRequest`].
+    WebRequest {
+        /// For which torrent.
+        torrent: TorrentId,
+        /// Which web seed.
+        web_seed: WebSeedId,
+        /// Its URL.
+        url: String,
+        /// The piece.
+        piece: u32,
+        /// First byte within the piece.
+        begin: u32,
+        /// Bytes.
+        len: u32,
+    },
+    /// Ask a tracker; answer with [`crate::Peer::handle_tracker`].
+    Announce {
+        /// For which torrent; a removed one's last words come with its old id.
+        torrent: TorrentId,
+        /// Names the announce in the answer.
+        tracker: TrackerId,
+        /// Where.
+        url: String,
+        /// What.
+        request: AnnounceRequest,
+    },
+    /// An address is banned, for the user to see.
+    Banned {
+        /// Its address.
+        addr: SocketAddr,
+        /// In words.
+        reason: String,
+        /// For how long.
+        duration: Duration,
+    },
+    /// A tracker answered or failed; to be shown (escaped: the text is the tracker's own).
+    TrackerStatus {
+        /// For which torrent.
+        torrent: TorrentId,
+        /// Where.
+        url: String,
+        /// Peers named, or what went wrong.
+        result: Result<usize, String>,
+    },
+    /// News of a torrent.
+    Event {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// The news.
+        event: Event,
+    },
+}

@@ -1,0 +1,176 @@
+//! Whom to dial, when, and who has to go to make room.
+
+use super::Peer;
+use super::conns::Stage;
+use crate::addr::{self, LocalRange, Scope};
+use crate::event::{CloseReason, Output, Source};
+use peerage_base::{ConnId, Duration, Instant, TorrentId};
+use peerage_swarm::PeerStats;
+use std::net::{IpAddr, SocketAddr};
+
+/// Dials that may begin at once before pacing sets in.
+const DIAL_BURST: u32 = 20;
+
+/// Candidates that nobody may dial now (host full) are looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// At most one connection is evicted in this time: newcomers cannot churn the table.
+const EVICT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A connection is not evicted before it had this time to show its worth: two rounds of choking.
+const PROBATION: Duration = Duration::from_secs(30);
+
+impl Peer {
+    /// Takes addresses in, judged by range, ban and source. Returns how many are new.
+    pub(super) fn add_candidates(
+        &mut self,
+        now: Instant,
+        id: TorrentId,
+        source: Source,
+        teller: Option<IpAddr>,
+        addrs: &[SocketAddr],
+    ) -> usize {
+        let Some(torrent) = self.torrents.get_mut(&id) else { return 0 };
+        let mut added = 0;
+        for addr in addrs {
+            let addr = addr::canonical(*addr);
+            let allowed = if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
+            if !allowed || self.bans.reason(now, addr).is_some() {
+                self.stats.addresses_refused += 1;
+                continue;
+            }
+            let own = addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip());
+            if !own {
+                added += usize::from(torrent.candidates.add(now, addr, source, teller, &mut self.rng));
+            }
+        }
+        if added > 0 {
+            self.dial(now, id);
+            self.touch(id);
+        }
+        added
+    }
+
+    /// Dials for a torrent as long as there are candidates and places.
+    pub(super) fn dial(&mut self, now: Instant, id: TorrentId) {
+        loop {
+            let Some(torrent) = self.torrents.get_mut(&id) else { return };
+            let Some(ready) = torrent.candidates.next_at() else {
+                torrent.dial_at = None;
+                self.waiting_to_dial.remove(&id);
+                return;
+            };
+            if ready > now {
+                torrent.dial_at = Some(ready);
+                self.waiting_to_dial.remove(&id);
+                return;
+            }
+            // Woken by the end of a connection, not by time.
+            torrent.dial_at = None;
+            if !self.has_place(id) || self.dial_clock > now {
+                self.waiting_to_dial.insert(id);
+                return;
+            }
+            let Some(addr) = self.next_candidate(now, id) else {
+                self.waiting_to_dial.remove(&id);
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.dial_at = Some(now + LOOK_AGAIN);
+                }
+                return;
+            };
+            self.begin_dial(now, id, addr);
+        }
+    }
+
+    fn next_candidate(&self, now: Instant, id: TorrentId) -> Option<SocketAddr> {
+        let torrent = self.torrents.get(&id)?;
+        let free = |addr: SocketAddr, source: Source| {
+            source == Source::User
+                || addr::scope(addr.ip()) == Scope::Local(LocalRange::Loopback)
+                || self.conns.of_host(id, addr::host(addr.ip())) < self.config.connections_per_host_max
+        };
+        torrent.candidates.next(now, |addr, source| free(addr, source) && self.bans.reason(now, addr).is_none())
+    }
+
+    fn begin_dial(&mut self, now: Instant, id: TorrentId, addr: SocketAddr) {
+        let conn = self.conns.insert(now, addr, Some(id), now + self.config.dial_timeout);
+        if let Some(torrent) = self.torrents.get_mut(&id) {
+            torrent.candidates.begin(addr);
+        }
+        let gap = Duration::from_secs(1) / self.config.dials_per_second;
+        self.dial_clock = self.dial_clock.max(now - gap * (DIAL_BURST - 1)) + gap;
+        self.stats.dials += 1;
+        self.outputs.push_back(Output::Dial { conn, torrent: id, addr });
+    }
+
+    fn has_place(&self, id: TorrentId) -> bool {
+        self.can_dial_later() && self.conns.of_torrent(id) < self.config.connections_per_torrent_max
+    }
+
+    /// Whether only pacing may stand in the way of a dial.
+    pub(super) fn can_dial_later(&self) -> bool {
+        !self.stopped
+            && self.conns.half_open_out() < self.config.half_open_max
+            && self.conns.len() < self.config.connections_max
+    }
+
+    /// A place may be free: those that found none try again, the least connected first.
+    pub(super) fn dial_waiting(&mut self, now: Instant) {
+        if self.waiting_to_dial.is_empty() || !self.can_dial_later() || self.dial_clock > now {
+            return;
+        }
+        let mut waiting: Vec<TorrentId> = self.waiting_to_dial.iter().copied().collect();
+        waiting.sort_by_key(|id| (self.conns.of_torrent(*id), *id));
+        for id in waiting {
+            self.dial(now, id);
+            self.touch(id);
+        }
+    }
+
+    /// Closes the worst connection, of `torrent` or of all, when it is plainly worthless. Returns
+    /// whether there is a free place now.
+    pub(super) fn evict(&mut self, now: Instant, torrent: Option<TorrentId>) -> bool {
+        if self.evicted_at.is_some_and(|at| now - at < EVICT_INTERVAL) {
+            return false;
+        }
+        let Some(worst) = self.worst(now, torrent) else { return false };
+        self.evicted_at = Some(now);
+        self.stats.evicted += 1;
+        self.close(now, worst, CloseReason::Evicted);
+        true
+    }
+
+    /// The connection that moves least: nothing at all, or less than a tenth of the mean.
+    fn worst(&self, now: Instant, torrent: Option<TorrentId>) -> Option<ConnId> {
+        let ids = self.torrents.keys().filter(|id| torrent.is_none_or(|torrent| torrent == **id));
+        let peers: Vec<PeerStats> = ids.flat_map(|id| self.torrents[id].swarm.peers()).collect();
+        let rate = |peer: &PeerStats| peer.download_rate.saturating_add(peer.upload_rate);
+        let mean = peers.iter().map(rate).fold(0, u64::saturating_add) / (peers.len() as u64).max(1);
+        let may_go = |peer: &&PeerStats| {
+            let Some(conn) = self.conns.get(peer.conn) else { return false };
+            let user = || {
+                let torrent = conn.torrent.and_then(|id| self.torrents.get(&id));
+                torrent.zip(conn.listen).and_then(|(torrent, listen)| torrent.candidates.source(listen)) == Some(Source::User)
+            };
+            conn.stage == Stage::Up && now - conn.since >= PROBATION && rate(peer) <= mean / 10 && !user()
+        };
+        let worth = |peer: &&PeerStats| {
+            let wants = peer.am_interested || peer.peer_interested;
+            (rate(peer), wants, peer.downloaded.saturating_add(peer.uploaded), peer.conn)
+        };
+        peers.iter().filter(may_go).min_by_key(worth).map(|peer| peer.conn)
+    }
+
+    /// When all places are taken and somebody waits to be dialled, a worthless connection goes.
+    pub(super) fn turn_over(&mut self, now: Instant) {
+        let full = self.conns.len() >= self.config.connections_max;
+        if full && !self.waiting_to_dial.is_empty() && self.evict(now, None) {
+            self.dial_waiting(now);
+        }
+        let crowded = |id: &TorrentId| self.conns.of_torrent(*id) >= self.config.connections_per_torrent_max;
+        if let Some(id) = self.waiting_to_dial.iter().copied().find(crowded) {
+            self.evict(now, Some(id));
+            self.dial(now, id);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use std::{os::unix::fs::FileExt, path::PathBuf};
+
+use super::*;
+
+fn identity(number: u64) -> FileIdentity {
+    FileIdentity {
+        dev: 1,
+        inode: number,
+        size: number * 3,
+        modified: (number as i64, 5),
+        changed: (number as i64, 6),
+    }
+}
+
+fn checkpoint(pieces: &[u32]) -> Checkpoint {
+    let mut have = PieceSet::new(1_000);
+    pieces.iter().for_each(|piece| assert!(have.insert(*piece)));
+    Checkpoint { have, files: vec![(0, Some(identity(1))), (3, Some(identity(4)))] }
+}
+
+fn fresh(dir: &Path) -> (PathBuf, Resume) {
+    let path = dir.join("x.redb");
+    let (resume, warning) = Resume::open(&path).unwrap();
+    assert!(warning.is_none());
+    (path, resume)
+}
+
+#[test]
+fn what_is_saved_is_loaded_and_the_last_word_counts() {
+    let temp = tempfile::tempdir().unwrap();
+    let (path, resume) = fresh(temp.path());
+    assert!(resume.load(1_000).have.is_none());
+    resume.save_metadata(b"info").unwrap();
+    resume.save(&checkpoint(&[1, 2])).unwrap();
+    resume
+        .save(&Checkpoint { files: vec![(3, None), (7, Some(identity(7)))], ..checkpoint(&[1, 2, 999]) })
+        .unwrap();
+    assert!(matches!(Resume::open(&path), Err(AddError::InUse)));
+    drop(resume);
+    let (resume, warning) = Resume::open(&path).unwrap();
+    assert!(warning.is_none());
+    let record = resume.load(1_000);
+    assert_eq!(record.have.unwrap().iter().collect::<Vec<_>>(), [1, 2, 999]);
+    assert_eq!(record.files, BTreeMap::from([(0, identity(1)), (7, identity(7))]));
+    assert_eq!(resume.metadata().unwrap().as_deref(), Some(&b"info"[..]));
+    assert!(resume.load(2_000).have.is_none(), "another number of pieces");
+    resume.clear().unwrap();
+    let record = resume.load(1_000);
+    assert!(record.have.is_none() && record.files.is_empty());
+}
+
+#[test]
+fn garbage_is_renamed_away() {
+    let temp = tempfile::tempdir().unwrap();
+    for (index, garbage) in
+        [&b""[..], b"x", &[0; 100_000], &[0xff; 4096], b"redb\x1a\n\xa9\r\n and more"].iter().enumerate()
+    {
+        let path = temp.path().join(format!("{index}.redb"));
+        fs::write(&path, garbage).unwrap();
+        let (resume, warning) = Resume::open(&path).unwrap();
+        assert_eq!(warning.is_some(), !garbage.is_empty(), "garbage {index}");
+        assert!(resume.load(1_000).have.is_none());
+        resume.save(&checkpoint(&[5])).unwrap();
+        assert_eq!(resume.load(1_000).have.unwrap().count(), 1);
+    }
+}
+
+/// C6: each byte that holds anything is flipped. What is then believed was true at some checkpoint.
+#[test]
+fn no_flipped_byte_is_believed() {
+    let temp = tempfile::tempdir().unwrap();
+    let (path, resume) = fresh(temp.path());
+    resume.save_metadata(&[0x5a; 3_000]).unwrap();
+    let saved = [checkpoint(&[1, 2]), checkpoint(&[1, 2, 500])];
+    saved.iter().for_each(|checkpoint| resume.save(checkpoint).unwrap());
+    drop(resume);
+    let bytes = fs::read(&path).unwrap();
+    let copy = temp.path().join("copy.redb");
+    let (mut flips, mut detected, mut zeros) = (0, 0, 0);
+    // The library's own panics are caught; keep their text out of the test's output.
+    std::panic::set_hook(Box::new(|_| {}));
+    for (at, byte) in bytes.iter().enumerate() {
+        // Of the long stretches of zeros that nothing refers to, some.
+        zeros = if *byte == 0 { zeros + 1 } else { 0 };
+        if zeros > 64 && at % 4_001 != 0 {
+            continue;
+        }
+        flips += 1;
+        fs::write(&copy, &bytes).unwrap();
+        let file = fs::File::options().write(true).open(&copy).unwrap();
+        file.write_all_at(&[byte ^ (1 << (at % 8))], at as u64).unwrap();
+        drop(file);
+        let Ok((resume, warning)) = Resume::open(&copy) else {
+            detected += 1;
+            continue;
+        };
+        let record = resume.load(1_000);
+        if let Some(have) = &record.have {
+            let known = saved.iter().any(|saved| saved.have == *have);
+            assert!(known, "byte {at}: believed {:?}", have.iter().collect::<Vec<_>>());
+        }
+        for (file, identity) in &record.files {
+            assert!(saved[0].files.contains(&(*file, Some(*identity))), "byte {at}: file {file}");
+        }
+        let whole = record.have.is_some() && record.files.len() == 2;
+        detected += usize::from(warning.is_some() || !whole);
+        if let Some(metadata) = guarded(|| resume.metadata()).ok().flatten() {
+            assert_eq!(metadata, [0x5a; 3_000], "byte {at}");
+        }
+    }
+    drop(std::panic::take_hook());
+    assert!(flips > 5_000 && detected > 1_000, "{flips} flips, {detected} detected");
+}

@@ -1,0 +1,308 @@
+//! What is there is found again, what was verified is not lost, what was touched is not trusted.
+
+mod common;
+
+use std::{
+    fs,
+    os::unix::fs::{FileExt, symlink},
+    path::Path,
+    time::Duration,
+};
+
+use common::{BLOCK, Kind, Rig, Space, as_tree, make, noise, sample, tree, write_files};
+use peerage_store::{AddError, CheckMode, Mode, Place, Report, StoreConfig};
+
+const PIECE: u32 = 2 * BLOCK;
+
+fn config(state: &Path) -> StoreConfig {
+    StoreConfig {
+        state_dir: Some(state.to_owned()),
+        settle: Duration::from_millis(50),
+        ..StoreConfig::default()
+    }
+}
+
+#[test]
+fn what_was_verified_is_trusted_after_a_restart() {
+    for kind in [Kind::V1, Kind::V2, Kind::Hybrid] {
+        let temp = tempfile::tempdir().unwrap();
+        let (state, dir) = (temp.path().join("state"), temp.path().join("content"));
+        let files = sample(PIECE as usize);
+        let hashes = make(kind, "content", &files, PIECE);
+        let rig = Rig::download(&hashes, &dir, config(&state), None);
+        rig.check(CheckMode::Resume);
+        let space = Space::new(rig.layout(), &files);
+        let half = rig.layout().pieces() / 2;
+        for piece in 0..half {
+            assert!(rig.fetch(&space, piece));
+        }
+        rig.close();
+
+        let rig = Rig::download(&hashes, &dir, config(&state), None);
+        let outcome = rig.check(CheckMode::Resume);
+        assert_eq!(outcome.have.iter().collect::<Vec<_>>(), (0..half).collect::<Vec<_>>());
+        // Pieces whose neighbours' files are allocated are hashed again; verified ones are not.
+        let verified: u64 = (0..half).map(|piece| u64::from(rig.layout().payload_len(piece))).sum();
+        assert_eq!(outcome.bytes_trusted, verified);
+        for piece in half..rig.layout().pieces() {
+            assert!(rig.fetch(&space, piece));
+        }
+        rig.close();
+        assert_eq!(tree(&dir), as_tree(&files));
+
+        let rig = Rig::download(&hashes, &dir, config(&state), None);
+        let outcome = rig.check(CheckMode::Resume);
+        assert!(outcome.have.is_full() && outcome.conflicts.is_empty());
+        assert_eq!((outcome.bytes_trusted, outcome.bytes_hashed), (rig.layout().total_len(), 0));
+        assert_eq!(rig.check(CheckMode::Full).bytes_hashed, rig.layout().total_len());
+        rig.close();
+    }
+}
+
+#[test]
+fn without_state_everything_present_is_hashed() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("content");
+    let files = sample(PIECE as usize);
+    let hashes = make(Kind::Hybrid, "content", &files, PIECE);
+    let rig = Rig::download(&hashes, &dir, StoreConfig::default(), None);
+    rig.check(CheckMode::Resume);
+    let space = Space::new(rig.layout(), &files);
+    for piece in [0, 2, 3, 7] {
+        assert!(rig.fetch(&space, piece));
+    }
+    rig.close();
+    let rig = Rig::download(&hashes, &dir, StoreConfig::default(), None);
+    let outcome = rig.check(CheckMode::Resume);
+    assert_eq!(outcome.have.iter().collect::<Vec<_>>(), [0, 2, 3, 7]);
+    assert_eq!(outcome.bytes_trusted, 0);
+    rig.close();
+}
+
+#[test]
+fn a_touched_file_is_hashed_and_its_bad_pieces_are_found() {
+    let temp = tempfile::tempdir().unwrap();
+    let (state, dir) = (temp.path().join("state"), temp.path().join("content"));
+    let files = vec![
+        ("a".to_owned(), noise(1, 10 * PIECE as usize)),
+        ("b".to_owned(), noise(2, 10 * PIECE as usize)),
+    ];
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    let rig = Rig::download(&hashes, &dir, config(&state), None);
+    rig.check(CheckMode::Resume);
+    let space = Space::new(rig.layout(), &files);
+    (0..19).for_each(|piece| assert!(rig.fetch(&space, piece)));
+    rig.close();
+    let part = fs::File::options().write(true).open(dir.join("b.part")).unwrap();
+    part.write_all_at(b"!", 3 * u64::from(PIECE) + 5).unwrap();
+    let rig = Rig::download(&hashes, &dir, config(&state), None);
+    let outcome = rig.check(CheckMode::Resume);
+    assert_eq!(
+        outcome.have.iter().collect::<Vec<_>>(),
+        (0..19).filter(|piece| *piece != 13).collect::<Vec<_>>()
+    );
+    assert_eq!(outcome.bytes_trusted, 10 * u64::from(PIECE), "the file that nobody touched");
+    assert!(rig.fetch(&space, 13) && rig.fetch(&space, 19));
+    rig.close();
+    assert_eq!(tree(&dir), as_tree(&files));
+}
+
+#[test]
+fn a_second_user_of_a_torrent_and_folder_is_refused_and_others_are_not() {
+    let temp = tempfile::tempdir().unwrap();
+    let (state, dir) = (temp.path().join("state"), temp.path().join("content"));
+    let files = sample(PIECE as usize);
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    let rig = Rig::download(&hashes, &dir, config(&state), None);
+    for _ in 0..20 {
+        let (other, _log) = common::open(config(&state));
+        let again = other.add(common::add(&hashes, Place::Under(dir.clone()), Mode::Download));
+        assert!(matches!(again, Err(AddError::InUse)));
+        let elsewhere = Place::Under(temp.path().join("elsewhere"));
+        assert!(other.add(common::add(&hashes, elsewhere, Mode::Download)).is_ok());
+        assert!(other.metadata(&hashes.info().hashes, &dir).is_none(), "locked");
+        other.close();
+    }
+    rig.close();
+    let (store, _log) = common::open(config(&state));
+    assert_eq!(store.metadata(&hashes.info().hashes, &dir).as_deref(), Some(hashes.info().raw()));
+    assert_eq!(store.metadata(&hashes.info().hashes, temp.path()), None);
+    assert!(store.add(common::add(&hashes, Place::Under(dir), Mode::Download)).is_ok(), "the lock is gone");
+    store.close();
+}
+
+#[test]
+fn a_file_of_the_content_that_is_there_already_is_taken() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("content");
+    let files = sample(PIECE as usize);
+    write_files(&dir, &files);
+    // One is a partial download under its final name.
+    let partial = fs::File::options().write(true).open(dir.join("k")).unwrap();
+    partial.write_all_at(&[0; 100], 10).unwrap();
+    let hashes = make(Kind::Hybrid, "content", &files, PIECE);
+    let rig = Rig::download(&hashes, &dir, StoreConfig::default(), None);
+    let outcome = rig.check(CheckMode::Resume);
+    assert!(outcome.conflicts.is_empty());
+    let bad: Vec<u32> = (0..rig.layout().pieces()).filter(|piece| !outcome.have.contains(*piece)).collect();
+    assert_eq!(bad.len(), 1);
+    // The content has a file `j.part`, so that `.part` is not the name of anything unfinished.
+    assert!(dir.join("k.part~").exists() && !dir.join("k").exists());
+    let space = Space::new(rig.layout(), &files);
+    assert!(rig.fetch(&space, bad[0]));
+    rig.close();
+    assert_eq!(tree(&dir), as_tree(&files));
+}
+
+#[test]
+fn a_strange_file_in_the_way_is_reported_and_left_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let files = vec![("f".to_owned(), noise(1, 1000)), ("g".to_owned(), noise(2, 3 * PIECE as usize))];
+    let hashes = make(Kind::V2, "content", &files, PIECE);
+    type Prepare = fn(&Path);
+    let cases: [Prepare; 5] = [
+        |dir| fs::write(dir.join("g"), "short").unwrap(),
+        |dir| fs::write(dir.join("g"), noise(9, 3 * PIECE as usize)).unwrap(),
+        |dir| symlink("/etc/passwd", dir.join("g")).unwrap(),
+        |dir| fs::create_dir(dir.join("g")).unwrap(),
+        |dir| symlink("nowhere", dir.join("g.part")).unwrap(),
+    ];
+    for (case, prepare) in cases.iter().enumerate() {
+        let dir = temp.path().join(case.to_string()).join("content");
+        fs::create_dir_all(&dir).unwrap();
+        prepare(&dir);
+        let before = tree(&dir);
+        let rig = Rig::download(&hashes, &dir, StoreConfig::default(), None);
+        let outcome = rig.check(CheckMode::Resume);
+        assert_eq!(outcome.conflicts, [dir.join("g")], "case {case}");
+        rig.close();
+        assert_eq!(tree(&dir), before, "case {case}");
+    }
+}
+
+#[test]
+fn a_file_that_appears_during_the_download_is_not_replaced() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("content");
+    let files = vec![("f".to_owned(), noise(1, 2 * PIECE as usize))];
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    let rig = Rig::download(&hashes, &dir, StoreConfig::default(), None);
+    rig.check(CheckMode::Resume);
+    let space = Space::new(rig.layout(), &files);
+    assert!(rig.fetch(&space, 0));
+    fs::write(dir.join("f"), "mine").unwrap();
+    assert!(rig.fetch(&space, 1));
+    let error = rig.log.wait("refusal", |report| match report {
+        Report::FileBlocked { file: 0, error, .. } => Some(error.clone()),
+        _ => None,
+    });
+    assert!(error.contains("exists"), "{error}");
+    rig.close();
+    assert_eq!(fs::read(dir.join("f")).unwrap(), b"mine");
+    assert_eq!(fs::read(dir.join("f.part")).unwrap(), files[0].1);
+}
+
+#[test]
+fn a_link_in_place_of_the_contents_folder_is_not_entered() {
+    let temp = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    symlink(outside.path(), temp.path().join("content")).unwrap();
+    let files = vec![("f".to_owned(), noise(1, 2 * PIECE as usize))];
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    let rig = Rig::download(&hashes, &temp.path().join("content"), StoreConfig::default(), None);
+    let outcome = rig.check(CheckMode::Resume);
+    assert_eq!(outcome.conflicts.len(), 1);
+    let space = Space::new(rig.layout(), &files);
+    rig.write(0, 0, vec![space.range(rig.layout(), 0, 0, BLOCK)]);
+    rig.log.wait("failure", |report| matches!(report, Report::Failed { full: false, .. }).then_some(()));
+    rig.close();
+    assert_eq!(tree(outside.path()).len(), 0);
+}
+
+#[test]
+fn unwanted_files_leave_no_trace_but_the_parts_file() {
+    for kind in [Kind::V1, Kind::V2, Kind::Hybrid] {
+        let temp = tempfile::tempdir().unwrap();
+        let (state, dir) = (temp.path().join("state"), temp.path().join("content"));
+        let files = sample(PIECE as usize);
+        let hashes = make(kind, "content", &files, PIECE);
+        let all = hashes.info().layout.files();
+        let wanted: Vec<bool> =
+            all.iter().map(|file| ["b/c", "h", "b/d"].contains(&file.path.as_str())).collect();
+        let rig = Rig::download(&hashes, &dir, config(&state), Some(wanted.clone()));
+        rig.check(CheckMode::Resume);
+        let layout = rig.layout().clone();
+        let space = Space::new(&layout, &files);
+        let needed = |file: usize| wanted[file] && layout.files()[file].len > 0;
+        let selected = |piece: &u32| layout.spans(*piece, 0, u32::MAX).any(|span| needed(span.file));
+        let pieces: Vec<u32> = (0..layout.pieces()).filter(selected).collect();
+        pieces.iter().for_each(|piece| assert!(rig.fetch(&space, *piece)));
+        rig.close();
+        let mut found = tree(&dir);
+        let parts: Vec<_> =
+            found.keys().filter(|path| path.to_string_lossy().starts_with(".peerage-")).cloned().collect();
+        assert_eq!(
+            parts.len(),
+            usize::from(kind == Kind::V1),
+            "only where pieces cross the borders of files"
+        );
+        parts.iter().for_each(|path| drop(found.remove(path)));
+        let chosen =
+            files.iter().filter(|(path, _)| ["b/c", "h", "b/d"].contains(&path.as_str())).cloned().collect();
+        assert_eq!(found, as_tree(&chosen));
+
+        // Started again, nothing is fetched twice; wanting the rest completes it.
+        let rig = Rig::download(&hashes, &dir, config(&state), Some(wanted.clone()));
+        let outcome = rig.check(CheckMode::Resume);
+        assert_eq!(outcome.have.iter().collect::<Vec<_>>(), pieces);
+        assert_eq!(outcome.bytes_hashed, 0);
+        rig.torrent.set_wanted(&vec![true; all.len()]);
+        for piece in 0..layout.pieces() {
+            assert!(pieces.contains(&piece) || rig.fetch(&space, piece), "piece {piece}");
+        }
+        rig.close();
+        let rig = Rig::download(&hashes, &dir, config(&state), None);
+        assert!(rig.check(CheckMode::Resume).have.is_full());
+        rig.close();
+        assert_eq!(tree(&dir), as_tree(&files));
+    }
+}
+
+#[test]
+fn a_check_can_be_cancelled() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("content");
+    let files = vec![("f".to_owned(), noise(1, 64 << 20))];
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    write_files(&dir, &files);
+    let rig = Rig::seed(&hashes, &dir, StoreConfig::default());
+    rig.torrent.check(CheckMode::Full);
+    rig.torrent.cancel_check();
+    let hashed = rig.log.wait("end", |report| match report {
+        Report::Checked { outcome, .. } => Some(outcome.cancelled.then_some(outcome.bytes_hashed)),
+        _ => None,
+    });
+    assert!(hashed.is_some_and(|bytes| bytes < 64 << 20));
+    rig.close();
+}
+
+#[test]
+fn progress_of_a_check_grows_to_the_end() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("content");
+    let files = vec![("f".to_owned(), noise(1, 200 << 20))];
+    let hashes = make(Kind::V1, "content", &files, 16 * BLOCK);
+    write_files(&dir, &files);
+    let rig = Rig::seed(&hashes, &dir, StoreConfig::default());
+    let outcome = rig.check(CheckMode::Full);
+    assert!(outcome.have.is_full() && outcome.bytes_hashed == 200 << 20);
+    let (mut last, mut count) = (0, 0);
+    for report in rig.close().take() {
+        if let Report::CheckProgress { done, total, .. } = report {
+            assert!(done >= last && done <= total && total == 200 << 20);
+            (last, count) = (done, count + 1);
+        }
+    }
+    // At most ten a second; how long it takes depends on the machine.
+    assert!(count <= 300, "{count} reports");
+}

@@ -1,0 +1,291 @@
+//! Targets of `wire`.
+
+use crate::Outcome;
+use peerage_base::Duration;
+use peerage_base::limits::{PEX_PEERS_MAX, TRACKER_PEERS_MAX};
+use peerage_wire::bencode::{self, Encoder, Kind, Limits, Value};
+use peerage_wire::extension::{self, Extended, Handshake as ExtensionHandshake, MetadataMessage, Pex};
+use peerage_wire::frame::{FRAME_LEN_MAX, Frame, Splitter};
+use peerage_wire::tracker::http::{self, ReplyError};
+use peerage_wire::tracker::udp::{Family, Reply, Request};
+use peerage_wire::tracker::{INTERVAL_MAX, INTERVAL_MIN, SCRAPE_HASHES_MAX, TEXT_CHARS_MAX};
+use peerage_wire::{Handshake, Message, text};
+
+/// Strict documents are canonical: encoded again, they are the same bytes. What strict decoding
+/// accepts, lenient decoding accepts with the same meaning.
+pub fn bencode(bytes: &[u8]) -> Outcome {
+    let lenient = bencode::decode(bytes, Limits::TORRENT);
+    if let Ok(document) = bencode::decode(bytes, Limits::TORRENT.strict()) {
+        assert_eq!(encoded(document.root()), bytes);
+        assert!(lenient.is_ok());
+    }
+    if let Ok(document) = &lenient {
+        walk(document.root(), bytes, 0);
+    }
+    Outcome::of(&lenient)
+}
+
+/// The rest follows the document; the document alone decodes to itself.
+pub fn bencode_prefix(bytes: &[u8]) -> Outcome {
+    let decoded = bencode::decode_prefix(bytes, Limits::MESSAGE.strict());
+    if let Ok((document, rest)) = &decoded {
+        let raw = document.root().raw();
+        assert_eq!([raw, rest].concat(), bytes);
+        assert!(bencode::decode(raw, Limits::MESSAGE.strict()).is_ok());
+    }
+    Outcome::of(&decoded)
+}
+
+fn encoded(value: Value<'_>) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    encode(value, &mut encoder);
+    encoder.finish()
+}
+
+fn encode(value: Value<'_>, out: &mut Encoder) {
+    match value.kind() {
+        Kind::Int => out.int(value.as_int().expect("an integer")),
+        Kind::Bytes => out.bytes(value.as_bytes().expect("a string")),
+        Kind::List => {
+            out.list(|list| value.as_list().expect("a list").iter().for_each(|item| encode(item, list)))
+        }
+        Kind::Dict => out.dict(|dict| {
+            for (key, value) in value.as_dict().expect("a dictionary") {
+                dict.entry(key, |encoder| encode(value, encoder));
+            }
+        }),
+    }
+}
+
+/// Every value has its kind's getter, lies within its parent, and is found by its key.
+fn walk(value: Value<'_>, source: &[u8], depth: usize) {
+    assert!(depth <= Limits::TORRENT.depth);
+    assert_eq!(source.get(value.span()), Some(value.raw()));
+    let getters = [
+        value.as_int().is_some(),
+        value.as_bytes().is_some(),
+        value.as_list().is_some(),
+        value.as_dict().is_some(),
+    ];
+    assert_eq!(getters.iter().filter(|has| **has).count(), 1);
+    let inside = |child: Value<'_>| {
+        assert!(value.span().start < child.span().start && child.span().end < value.span().end);
+        walk(child, source, depth + 1);
+    };
+    value.as_list().into_iter().flatten().for_each(inside);
+    for (index, (key, child)) in value.as_dict().into_iter().flatten().enumerate() {
+        inside(child);
+        // A look-up takes linear time.
+        if index < 16 {
+            assert!(value.get(key).is_some());
+        }
+    }
+}
+
+/// 68 bytes with the right start, or nothing.
+pub fn handshake(bytes: &[u8]) -> Outcome {
+    let decoded = Handshake::decode(bytes);
+    if let Ok(handshake) = &decoded {
+        assert_eq!(handshake.encode(), bytes);
+    }
+    Outcome::of(&decoded)
+}
+
+/// A message that is not ignored encodes to the same bytes.
+pub fn peer_message(frame: &[u8]) -> Outcome {
+    let decoded = Message::decode(frame);
+    if let Ok(message) = &decoded
+        && !matches!(message, Message::Unknown(_))
+    {
+        let mut out = Vec::new();
+        message.encode(&mut out);
+        assert_eq!(out.get(4..), Some(frame));
+    }
+    Outcome::of(&decoded)
+}
+
+/// A stream in one read and byte by byte gives the same frames; what is not consumed is less than
+/// what the splitter still wants.
+pub fn frame_splitter(stream: &[u8]) -> Outcome {
+    let (whole, error) = split(stream, stream.len().max(1));
+    let (parts, parts_error) = split(stream, 1 + stream.len() % 23);
+    assert_eq!((&whole, error), (&parts, parts_error));
+    if error || whole.is_empty() { Outcome::Refused } else { Outcome::Accepted }
+}
+
+/// Frames as bytes, and whether an error ended the stream.
+fn split(stream: &[u8], read_size: usize) -> (Vec<Vec<u8>>, bool) {
+    let (mut splitter, mut frames, mut buf) = (Splitter::new(), Vec::new(), Vec::new());
+    for read in stream.chunks(read_size) {
+        buf.extend_from_slice(read);
+        loop {
+            let Ok(next) = splitter.next(&buf) else { return (frames, true) };
+            let Some((frame, consumed)) = next else { break };
+            let range = match frame {
+                Frame::Handshake(range) | Frame::Message(range) => range,
+                Frame::Block { block, data } => {
+                    assert_eq!(block.len as usize, data.len());
+                    assert!((1..=16 * 1024).contains(&block.len));
+                    data
+                }
+            };
+            frames.push(buf.get(range).expect("within the buffer").to_vec());
+            buf.drain(..consumed);
+        }
+        assert!(buf.len() < splitter.wanted() && splitter.wanted() <= FRAME_LEN_MAX);
+    }
+    (frames, false)
+}
+
+/// Any message of the extension protocol: the first byte is its number.
+pub fn extended(bytes: &[u8]) -> Outcome {
+    let Some((id, payload)) = bytes.split_first() else { return Outcome::Refused };
+    let decoded = extension::decode(id % 9, payload);
+    if let Ok(Extended::DontHave(piece)) = decoded {
+        assert_eq!(extension::encode_dont_have(piece), payload);
+    }
+    Outcome::of(&decoded)
+}
+
+/// What is accepted can be sent and read again.
+pub fn extension_handshake(payload: &[u8]) -> Outcome {
+    let decoded = ExtensionHandshake::decode(payload);
+    if let Ok(handshake) = &decoded {
+        assert_eq!(ExtensionHandshake::decode(&handshake.encode()).as_ref(), Ok(handshake));
+        assert_ne!((handshake.port, handshake.reqq), (Some(0), Some(0)));
+    }
+    Outcome::of(&decoded)
+}
+
+/// Round trip; a piece has at most 16 KiB.
+pub fn ut_metadata(payload: &[u8]) -> Outcome {
+    let decoded = MetadataMessage::decode(payload);
+    if let Ok(message) = &decoded {
+        assert_eq!(MetadataMessage::decode(&message.encode()).as_ref(), Ok(message));
+        assert!(!matches!(message, MetadataMessage::Data { bytes, .. } if bytes.len() > 16 * 1024));
+    }
+    Outcome::of(&decoded)
+}
+
+/// Round trip up to the order of families; bounded.
+pub fn ut_pex(payload: &[u8]) -> Outcome {
+    let decoded = Pex::decode(payload);
+    if let Ok(pex) = &decoded {
+        assert!(pex.added.len() <= PEX_PEERS_MAX && pex.dropped.len() <= PEX_PEERS_MAX);
+        let mut expected = pex.clone();
+        expected.added.sort_by_key(|peer| peer.addr.is_ipv6());
+        expected.dropped.sort_by_key(|addr| addr.is_ipv6());
+        assert_eq!(Pex::decode(&pex.encode()), Ok(expected));
+    }
+    Outcome::of(&decoded)
+}
+
+fn bounded(interval: Duration) -> bool {
+    (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval)
+}
+
+fn harmless(text: &str) -> bool {
+    text.chars().count() <= TEXT_CHARS_MAX && !text.chars().any(char::is_control)
+}
+
+/// Bounded in everything; what is accepted can be answered by our own tracker and read again.
+pub fn tracker_announce_reply(body: &[u8]) -> Outcome {
+    let decoded = http::parse_announce_reply(body);
+    match &decoded {
+        Ok(reply) => {
+            assert!(bounded(reply.interval) && reply.min_interval.is_none_or(bounded));
+            assert!(reply.peers.len() <= TRACKER_PEERS_MAX);
+            assert!(reply.warning.as_deref().is_none_or(harmless));
+            for compact in [true, false] {
+                let again = http::parse_announce_reply(&http::encode_announce_reply(reply, compact));
+                let mut again = again.expect("our own reply");
+                let mut expected = reply.clone();
+                again.peers.sort();
+                expected.peers.sort();
+                // A scope or flow of an IPv6 address has no place in a reply, nor does it come from one.
+                assert_eq!(again, expected);
+            }
+        }
+        Err(ReplyError::Failure { reason, .. }) => assert!(harmless(reason)),
+        Err(_) => {}
+    }
+    Outcome::of(&decoded)
+}
+
+/// At most as many swarms as may be asked for.
+pub fn tracker_scrape_reply(body: &[u8]) -> Outcome {
+    let decoded = http::parse_scrape_reply(body);
+    assert!(decoded.as_ref().is_ok_and(|entries| entries.len() <= SCRAPE_HASHES_MAX) || decoded.is_err());
+    Outcome::of(&decoded)
+}
+
+/// What our tracker reads, our client writes.
+pub fn tracker_announce_query(bytes: &[u8]) -> Outcome {
+    let Ok(query) = str::from_utf8(bytes) else { return Outcome::Refused };
+    let decoded = http::parse_announce_query(query);
+    if let Ok(query) = &decoded {
+        let mut expected = query.request.clone();
+        expected.left = expected.left.min(i64::MAX as u64);
+        let again = http::parse_announce_query(&http::announce_query(&query.request));
+        assert_eq!(again.map(|query| query.request), Ok(expected));
+    }
+    Outcome::of(&decoded)
+}
+
+/// What our tracker reads, our client writes.
+pub fn tracker_scrape_query(bytes: &[u8]) -> Outcome {
+    let Ok(query) = str::from_utf8(bytes) else { return Outcome::Refused };
+    let decoded = http::parse_scrape_query(query);
+    if let Ok(hashes) = &decoded {
+        assert!((1..=SCRAPE_HASHES_MAX).contains(&hashes.len()));
+        assert_eq!(http::parse_scrape_query(&http::scrape_query(hashes)).as_ref(), Ok(hashes));
+    }
+    Outcome::of(&decoded)
+}
+
+/// A scrape URL differs from the announce URL only by the one word.
+pub fn tracker_url(bytes: &[u8]) -> Outcome {
+    let Ok(url) = str::from_utf8(bytes) else { return Outcome::Refused };
+    assert!(http::append_query(url, "a=1").ends_with("a=1"));
+    let Some(scrape) = http::scrape_url(url) else { return Outcome::Refused };
+    assert_eq!(scrape.len() + 2, url.len());
+    Outcome::Accepted
+}
+
+/// What our tracker accepts, our client could have written, but for options it does not use.
+pub fn udp_tracker_request(packet: &[u8]) -> Outcome {
+    let decoded = Request::decode(packet);
+    if let Ok(request) = &decoded {
+        let mut expected = request.clone();
+        if let Request::Announce { request, .. } = &mut expected {
+            request.left = request.left.min(i64::MAX as u64);
+        }
+        assert_eq!(Request::decode(&request.encode()), Ok(expected));
+    }
+    Outcome::of(&decoded)
+}
+
+/// Bounded; the family is the last byte's lowest bit.
+pub fn udp_tracker_reply(bytes: &[u8]) -> Outcome {
+    let Some((family, packet)) = bytes.split_last() else { return Outcome::Refused };
+    let family = if family & 1 == 0 { Family::V4 } else { Family::V6 };
+    let decoded = Reply::decode(packet, family);
+    match &decoded {
+        Ok(Reply::Announce { reply, .. }) => {
+            assert!(bounded(reply.interval) && reply.peers.len() <= TRACKER_PEERS_MAX);
+        }
+        Ok(Reply::Scrape { entries, .. }) => assert!(entries.len() <= SCRAPE_HASHES_MAX),
+        Ok(Reply::Error { message, .. }) => assert!(harmless(message)),
+        Ok(Reply::Connect { .. }) | Err(_) => {}
+    }
+    Outcome::of(&decoded)
+}
+
+/// Nothing that steers a terminal comes out, and no more than asked for.
+pub fn printable(bytes: &[u8]) -> Outcome {
+    let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let text = text::printable(rest, usize::from(*first));
+    assert!(text.chars().count() <= usize::from(*first) && !text.chars().any(char::is_control));
+    assert_eq!(text::printable(text.as_bytes(), usize::from(*first)), text);
+    if text.contains(char::REPLACEMENT_CHARACTER) { Outcome::Refused } else { Outcome::Accepted }
+}

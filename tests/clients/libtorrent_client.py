@@ -1,0 +1,38 @@
+"""libtorrent (newest on PyPI), a session in a worker process."""
+
+import json
+from pathlib import Path
+
+from . import tools
+from .jsonlines import JsonLinesClient
+
+#: settings of a fast session, for the benchmark
+TUNED = {
+    "send_buffer_watermark": 4 << 20,
+    "send_buffer_low_watermark": 1 << 20,
+    "max_out_request_queue": 2000,
+    "hashing_threads": 2,
+    "aio_threads": 2,
+}
+
+
+class Libtorrent(JsonLinesClient):
+    """``settings`` go over the worker's defaults (see libtorrent_worker.py)."""
+
+    name = "libtorrent"
+
+    def __init__(self, limits=None, host="127.0.0.1", netns=None, settings=None):
+        super().__init__(limits, host, netns)
+        self.settings = settings or {}
+
+    def _start(self):
+        options = {
+            "host": self.host,
+            "port": self.port,
+            "download": self.limits.download,
+            "upload": self.limits.upload,
+            "pex": self.limits.pex,
+            "settings": self.settings,
+        }
+        worker = Path(__file__).with_name("libtorrent_worker.py")
+        self._spawn([*tools.python(), str(worker), json.dumps(options)])

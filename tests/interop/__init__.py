@@ -1,0 +1,1 @@
+"""The interoperability suite: peerage against foreign clients, liars and faults."""

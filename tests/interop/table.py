@@ -1,0 +1,124 @@
+"""Writes docs/interop.md from what a test run recorded.
+
+Results are kept in tests/.results/interop.json, so that groups that run one
+after another fill one table. ``tests/run-interop`` clears them at the start of
+a full run. PEERAGE_INTEROP_TABLE names another file for the table.
+"""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from . import matrix
+
+TESTS = Path(__file__).resolve().parent.parent
+RESULTS = TESTS / ".results" / "interop.json"
+TITLES = {"torrent": ".torrent", "magnet": "magnet link", "printed": "the link as `share` prints it"}
+
+
+def update(results):
+    """Merges (section, key, note, passed) and writes the table anew."""
+    if not results:
+        return
+    RESULTS.parent.mkdir(exist_ok=True)
+    with open(RESULTS, "a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        known = json.loads(file.read() or "{}")
+        for section, key, note, passed in results:
+            known.setdefault(section, {})[key] = [bool(passed), note]
+        file.truncate(0)
+        json.dump(known, file, indent=1, sort_keys=True)
+    path = Path(os.environ.get("PEERAGE_INTEROP_TABLE", TESTS.parent / "docs" / "interop.md"))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(render(known), encoding="utf-8")
+
+
+def _verdict(result):
+    if result is None:
+        return "not run"
+    return "yes" if result[0] else "**no**"
+
+
+class _Footnotes:
+    """Numbers reasons in the order of their first use."""
+
+    def __init__(self):
+        self.texts = []
+
+    def mark(self, text):
+        if text not in self.texts:
+            self.texts.append(text)
+        return f"[{self.texts.index(text) + 1}]"
+
+    def lines(self):
+        return [f"{number}. {text}" for number, text in enumerate(self.texts, 1)]
+
+
+def _cells(known, notes):
+    results = known.get("cells", {})
+    versions = known.get("versions", {})
+    head = "| client | " + " | ".join(
+        f"{TITLES[way]}, {version}" for way in matrix.WAYS for version in matrix.VERSIONS) + " |"
+    for role, title in (("leech", "The client leeches from `peerage share`"),
+                        ("seed", "The client seeds for `peerage get`")):
+        ways = [way for way in matrix.WAYS if not (role == "seed" and way == "printed")]
+        head = "| client | " + " | ".join(f"{TITLES[way]}, {v}" for way in ways for v in matrix.VERSIONS) + " |"
+        yield f"## {title}"
+        yield ""
+        yield head
+        yield "|" + "---|" * (1 + len(ways) * len(matrix.VERSIONS))
+        for client in matrix.CLIENTS:
+            row = []
+            for way in ways:
+                for version in matrix.VERSIONS:
+                    cell = matrix.Cell(client, role, way, version)
+                    reason = cell.impossible
+                    if reason == matrix.NO_V2:
+                        row.append(f"n/a {notes.mark(reason)}")
+                    elif reason:
+                        row.append(f"no {notes.mark(reason)}")
+                    else:
+                        row.append(_verdict(results.get(str(cell))))
+            name = versions.get(client, [True, client])[1]
+            yield f"| {name} | " + " | ".join(row) + " |"
+        yield ""
+
+
+def _section(known, section, title, explanation):
+    results = known.get(section)
+    if not results:
+        return
+    yield f"## {title}"
+    yield ""
+    yield explanation
+    yield ""
+    yield "| case | result | |"
+    yield "|---|---|---|"
+    for key in sorted(results):
+        passed, note = results[key]
+        yield f"| {key} | {'yes' if passed else '**no**'} | {note} |"
+    yield ""
+
+
+def render(known):
+    """The whole document."""
+    notes = _Footnotes()
+    lines = [
+        "# Interoperability",
+        "",
+        "Written by `tests/run-interop` (do not edit). Each cell is one transfer of a folder with",
+        "nested folders, an empty file, a 1-byte file and unicode names over plain TCP, checked to be",
+        "byte-identical. `yes`: it ran and passed. `no`: the client cannot, for the reason given.",
+        "`**no**`: it ran and failed. `n/a`: the client does not speak that version of the protocol.",
+        "",
+        *_cells(known, notes),
+    ]
+    if notes.texts:
+        lines += ["Reasons:", "", *notes.lines(), ""]
+    lines += _section(known, "pex", "Peer exchange",
+                      "Three clients; the one that completes could know the seed only by peer exchange.")
+    lines += _section(known, "trackers", "Trackers", "Peers found through the tracker alone.")
+    lines += _section(known, "behaviour", "Behaviour", "Measured in the same run.")
+    return "\n".join(lines).rstrip() + "\n"

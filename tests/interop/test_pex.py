@@ -1,0 +1,65 @@
+"""Peers learned by peer exchange alone, with peerage in the middle and at the end.
+
+Each test has three clients: a seed, a middle one that is held back so far that
+it cannot have passed the content on, and one that is told of the middle one
+only. It completes, so it learned of the seed by peer exchange. The seed itself
+has peer exchange off, so that it cannot be the one who dials.
+"""
+
+import pytest
+
+from clients.base import Limits
+from clients.libtorrent_client import Libtorrent
+from interop import matrix, payload
+
+pytestmark = pytest.mark.pex
+TIMEOUT_S = 120
+#: the middle one's download limit: the content would take it minutes
+TRICKLE = 16 * 1024
+SETTLED_S = 20
+#: an address for each: rtorrent keeps one peer for each address
+SEED, MIDDLE, LAST = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+
+
+def start_seed(launch, world):
+    seed = launch(Libtorrent(limits=Limits(pex=False), host=SEED), "seed")
+    seed.add_torrent(world.foreign["v1"], world.content.parent, seed=True)
+    seed.wait_complete(SETTLED_S)
+    return seed
+
+
+@pytest.mark.parametrize("name", matrix.PEX_CLIENTS)
+def test_client_learns_of_the_seed_from_peerage(name, world, launch, peerage, record, tmp_path):
+    record("pex", f"{name} learns of a seed from peerage", "seed: libtorrent; in the middle: peerage")
+    torrent = world.foreign["v1"]
+    seed = start_seed(launch, world)
+    client = launch(matrix.CLIENTS[name](host=LAST))
+    client.add_torrent(torrent, tmp_path / "out", seed=False)
+    middle = peerage(peers=[seed.address] + ([] if client.can_connect else [client.address]),
+                     limits=Limits(download=TRICKLE, upload=TRICKLE), host=MIDDLE)
+    middle.get(torrent, tmp_path / "middle", "--stall-timeout", "0")
+    if client.can_connect:
+        middle.wait_listening()
+        client.connect_peer(middle.address)
+    client.wait_complete(TIMEOUT_S)
+    payload.assert_same(world.content, tmp_path / "out" / world.content.name, name in matrix.NO_EMPTY_FILES)
+    assert not middle.is_complete(), "the middle one may have passed the content on"
+
+
+@pytest.mark.parametrize("name", matrix.PEX_CLIENTS)
+def test_peerage_learns_of_the_seed_from_client(name, world, launch, peerage, record, tmp_path):
+    record("pex", f"peerage learns of a seed from {name}", f"seed: libtorrent; in the middle: {name}")
+    torrent = world.foreign["v1"]
+    seed = start_seed(launch, world)
+    middle = launch(matrix.CLIENTS[name](limits=Limits(download=TRICKLE, upload=TRICKLE), host=MIDDLE), "middle")
+    middle.add_torrent(torrent, tmp_path / "middle", seed=False)
+    if middle.can_connect:
+        middle.connect_peer(seed.address)
+    else:
+        seed.connect_peer(middle.address)
+    get = peerage(peers=[middle.address], host=LAST)
+    get.get(torrent, tmp_path / "out", "--stall-timeout", "0")
+    get.wait_complete(TIMEOUT_S)
+    assert get.wait_exit(20) == 0
+    payload.assert_same(world.content, tmp_path / "out" / world.content.name)
+    assert not middle.is_complete(), "the middle one may have passed the content on"

@@ -1,0 +1,55 @@
+//! The same seed gives the same trace, in another process too.
+
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the scenario of `crates/peer/examples/trace.rs` in processes of their own and compares.
+///
+/// # Errors
+/// When the scenario cannot be built or run.
+pub fn check(root: &Path) -> Result<Vec<String>> {
+    let first = run(root, 1, "one")?;
+    let second = run(root, 1, "another")?;
+    let other_seed = run(root, 2, "one")?;
+    Ok(judge(&first, &second, &other_seed))
+}
+
+fn judge(first: &str, second: &str, other_seed: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if first != second {
+        problems.push(format!("seed 1 gave {first:?} in one process and {second:?} in another"));
+    }
+    if first == other_seed {
+        problems.push(format!("seeds 1 and 2 both gave {first:?}: the trace does not see what happens"));
+    }
+    problems
+}
+
+/// `environment` differs between processes that must agree, as addresses and hash keys do anyway.
+fn run(root: &Path, seed: u64, environment: &str) -> Result<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args(["run", "--quiet", "--package", "peerage-peer", "--example", "trace", "--"])
+        .arg(seed.to_string())
+        .env("PEERAGE_TRACE_ENVIRONMENT", environment)
+        .current_dir(root)
+        .output()
+        .context("the scenario")?;
+    if !output.status.success() {
+        bail!("the scenario failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_that_differs_or_sees_nothing_is_a_problem() {
+        assert!(judge("a", "a", "b").is_empty());
+        assert_eq!(judge("a", "c", "b").len(), 1);
+        assert_eq!(judge("a", "a", "a").len(), 1);
+    }
+}
