@@ -42,7 +42,7 @@ class Peer:
 
     @property
     def address(self):
-        return ("127.0.0.1", self.port)
+        return (self.client.host, self.port)
 
     @property
     def pid(self):
@@ -153,8 +153,9 @@ class Contestant:
     #: options of the driver
     options: tuple = ()
 
-    def peer(self, workdir, limits=None):
-        client = self.driver(limits=limits or Limits(), **dict(self.options))
+    def peer(self, workdir, limits=None, number=1):
+        """``number``: of its loopback address; some take one connection from each only."""
+        client = self.driver(limits=limits or Limits(), host=f"127.0.0.{number}", **dict(self.options))
         return (PeeragePeer if self.driver is Peerage else Peer)(client, workdir)
 
 

@@ -167,7 +167,7 @@ class Bench:
             with self._folders(False) as (state, data, downloads), ExitStack() as stack:
                 payload.link_into(data / "seed")
                 seed = contestant.peer(state / "seed", Limits(upload=upload_limit))
-                crowd = [contestant.peer(state / f"leech-{number}") for number in range(leechers)]
+                crowd = [contestant.peer(state / f"leech-{number}", number=number + 2) for number in range(leechers)]
                 for peer in (seed, *crowd):
                     stack.callback(peer.stop)
                 torrent = stack.enter_context(self._torrent(payload, kind, state, not seed.dials))

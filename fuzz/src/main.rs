@@ -132,7 +132,7 @@ fn keep(name: &str) -> Result<bool> {
     fs::create_dir_all(&grown)?;
     let status = Command::new(program)
         .env("PEERAGE_FUZZ_TARGET", name)
-        .args(["-merge=1", "-max_len=4096"])
+        .args(["-set_cover_merge=1", "-max_len=4096"])
         .args([top().join("seeds").join(name), grown])
         .status()?;
     Ok(status.success())

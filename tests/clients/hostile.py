@@ -95,8 +95,8 @@ class Seeder:
         self.counters.last_connection_at = time.monotonic()
         try:
             await self._serve(link)
-        except (Closed, TimeoutError, ConnectionError, ValueError, struct.error):
-            pass
+        except (Closed, TimeoutError, ConnectionError, ValueError, struct.error, asyncio.CancelledError):
+            pass  # asyncio reports a cancelled server task as an error of its own
         finally:
             self._links.discard(link)
             link.close()

@@ -76,7 +76,13 @@ def possible_cells():
 
 #: clients that dial loopback peers that they learn of by peer exchange
 PEX_CLIENTS = ("libtorrent", "qbittorrent-5", "rtorrent", "webtorrent", "aria2-1.37")
-PEX_NOTES = {"transmission-*": "takes loopback addresses for martian, and dials none"}
+#: clients that tell others of peers; webtorrent only listens to what it is told
+PEX_TELLERS = ("libtorrent", "qbittorrent-5", "rtorrent", "aria2-1.37")
+#: what stands in the table for the rest: (case, reason)
+PEX_IMPOSSIBLE = [
+    ("peerage learns of a seed from webtorrent", "webtorrent 3.0 takes peer exchange but sends none"),
+    ("transmission learns of a seed from peerage", "transmission takes loopback addresses for martian, and dials none"),
+]
 
 #: clients for our tracker on loopback, and the protocols that they announce by
 TRACKER_CLIENTS = {

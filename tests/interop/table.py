@@ -86,7 +86,7 @@ def _cells(known, notes):
         yield ""
 
 
-def _section(known, section, title, explanation):
+def _section(known, section, title, explanation, impossible=()):
     results = known.get(section)
     if not results:
         return
@@ -99,6 +99,8 @@ def _section(known, section, title, explanation):
     for key in sorted(results):
         passed, note = results[key]
         yield f"| {key} | {'yes' if passed else '**no**'} | {note} |"
+    for case, reason in impossible:
+        yield f"| {case} | n/a | {reason} |"
     yield ""
 
 
@@ -118,7 +120,8 @@ def render(known):
     if notes.texts:
         lines += ["Reasons:", "", *notes.lines(), ""]
     lines += _section(known, "pex", "Peer exchange",
-                      "Three clients; the one that completes could know the seed only by peer exchange.")
+                      "Three clients; the one that completes could know the seed only by peer exchange.",
+                      matrix.PEX_IMPOSSIBLE)
     lines += _section(known, "trackers", "Trackers", "Peers found through the tracker alone.")
     lines += _section(known, "behaviour", "Behaviour", "Measured in the same run.")
     return "\n".join(lines).rstrip() + "\n"

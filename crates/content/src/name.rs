@@ -257,10 +257,11 @@ fn key(path: &str) -> [u8; 16] {
     if path.is_ascii() {
         digest.update(path.to_ascii_lowercase());
     } else {
-        // To upper case first, so that the sharp s and SS are one; and once more to normal form,
-        // since letters may leave it when their case changes.
-        let folded = path.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
-        let folded: String = folded.collect::<String>().nfc().collect();
+        // There and back, so that both sharp s and SS are one; and to normal form after it, which
+        // letters may leave when their case changes.
+        let lower = path.chars().flat_map(char::to_lowercase);
+        let folded = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+        let folded: String = folded.nfc().collect();
         digest.update(folded);
     }
     let mut short = [0; 16];

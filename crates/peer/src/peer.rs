@@ -238,7 +238,7 @@ impl Peer {
         if known || torrent.web_seeds.len() >= peerage_base::limits::WEB_SEEDS_MAX {
             return None;
         }
-        let web_seed = torrent.swarm.add_web_seed(now);
+        let web_seed = torrent.swarm.add_web_seed(now)?;
         torrent.web_seeds.push((web_seed, url));
         self.touch(id);
         Some(web_seed)

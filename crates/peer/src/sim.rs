@@ -87,22 +87,35 @@ impl Net {
 
     /// A node begins to offer content that it has whole.
     pub fn share(&mut self, id: NodeId, content: &Content) -> TorrentId {
-        self.begin(id, content, None, &[], false)
+        self.begin(id, content, 1.0, How::Torrent, &[], false)
     }
 
     /// A node begins to fetch content, knowing these peers, and the tracker when `tracked`.
     pub fn fetch(&mut self, id: NodeId, content: &Content, how: How, peers: &[NodeId], tracked: bool) -> TorrentId {
         let peers: Vec<SocketAddr> = peers.iter().map(|peer| self.nodes[peer.0].addr).collect();
-        self.begin(id, content, Some(how), &peers, tracked)
+        self.begin(id, content, 0.0, how, &peers, tracked)
+    }
+
+    /// A node goes on with a download of which it has each piece with this probability.
+    pub fn resume_tracked(&mut self, id: NodeId, content: &Content, share: f64) -> TorrentId {
+        self.begin(id, content, share, How::Torrent, &[], true)
     }
 
     /// As [`Self::share`], telling the tracker.
     pub fn share_tracked(&mut self, id: NodeId, content: &Content) -> TorrentId {
-        self.begin(id, content, None, &[], true)
+        self.begin(id, content, 1.0, How::Torrent, &[], true)
     }
 
-    fn begin(&mut self, id: NodeId, content: &Content, how: Option<How>, peers: &[SocketAddr], tracked: bool) -> TorrentId {
-        let torrent = self.nodes[id.0].begin(self.now, content, how, peers, tracked);
+    fn begin(
+        &mut self,
+        id: NodeId,
+        content: &Content,
+        share: f64,
+        how: How,
+        peers: &[SocketAddr],
+        tracked: bool,
+    ) -> TorrentId {
+        let torrent = self.nodes[id.0].begin(self.now, content, share, how, peers, tracked);
         self.service(id);
         torrent
     }

@@ -11,23 +11,21 @@ fn downloaded(net: &Net, id: NodeId) -> u64 {
     net.peer(id).swarm(TORRENT).map_or(0, |swarm| swarm.stats().downloaded)
 }
 
-/// One seed, eight leechers that upload and four that do not, all with equal lines, until the first
-/// uploader has four fifths of the content.
+/// Eight leechers that upload and four that do not, all with equal lines and a random third of the
+/// content, so that everybody has something for everybody: until the first one is nearly done.
 fn mean_downloads(seed: u64) -> (f64, f64, u64) {
     let mut net = Net::new(seed);
     let content = Content::new(seed, 64 * MIB as usize, 256 * KIB as u32);
-    let source = net.add(NodeSpec::with_rates(256 * KIB, 4 * MIB));
-    net.share_tracked(source, &content);
     let mut add = |slots: Option<usize>| {
         let mut spec = NodeSpec::with_rates(256 * KIB, 4 * MIB);
         spec.swarm.upload_slots = slots;
         let id = net.add(spec);
-        net.fetch(id, &content, How::Torrent, &[], true);
+        net.resume_tracked(id, &content, 0.33);
         id
     };
-    let uploaders: Vec<NodeId> = (0..8).map(|_| add(None)).collect();
+    let uploaders: Vec<NodeId> = (0..8).map(|_| add(Some(4))).collect();
     let riders: Vec<NodeId> = (0..4).map(|_| add(Some(0))).collect();
-    let enough = content.len() * 4 / 5;
+    let enough = content.len() / 2;
     let reached = net.run_until(Duration::from_secs(3600), |net| uploaders.iter().any(|id| downloaded(net, *id) >= enough));
     assert!(reached);
     let mean = |ids: &[NodeId]| ids.iter().map(|id| downloaded(&net, *id)).sum::<u64>() as f64 / ids.len() as f64;

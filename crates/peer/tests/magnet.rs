@@ -53,7 +53,7 @@ fn short_bytes(_: &mut Rng, message: Message) -> Option<Message> {
 fn changing_size(rng: &mut Rng, message: Message) -> Option<Message> {
     change(message, |metadata| match metadata {
         MetadataMessage::Data { piece, bytes, .. } => {
-            Some(MetadataMessage::Data { piece, total_size: Some(rng.next_u32()), bytes })
+            Some(MetadataMessage::Data { piece, total_size: rng.next_u32(), bytes })
         }
         other => Some(other),
     })

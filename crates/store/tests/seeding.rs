@@ -175,7 +175,7 @@ fn a_changed_file_is_never_served_bad() {
                 fs::rename(s.path.parent().unwrap(), &away).unwrap();
                 write(&away.join("f"), 0, &[!s.bytes[0]]);
             },
-            0,
+            8,
         ),
         ("renamed away", |s| fs::rename(&s.path, s.temp.path().join("away")).unwrap(), 0),
         (

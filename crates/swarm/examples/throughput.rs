@@ -10,7 +10,8 @@
 use peerage_base::{ConnId, Instant, Rng};
 use peerage_content::{Hashes, Info};
 use peerage_swarm::{
-    Bitfield, BlockVerdict, Bucket, Config, Content, Handshake, Local, Message, Output, PeerChange, StoreEvent, Swarm,
+    Bitfield, BlockVerdict, Bucket, Config, Content, Handshake, Local, Message, Output, PeerChange,
+    StoreEvent, Swarm,
 };
 use std::sync::Arc;
 
@@ -27,7 +28,10 @@ struct Side {
 fn side(info: &Arc<Info>, have: Bitfield, seed: u64) -> Side {
     let local = Local { peer_id: [seed as u8; 20], listen_port: 1 };
     let mut swarm = Swarm::new(Config::default(), local, info.hashes, Rng::from_number(seed));
-    swarm.set_content(Instant::ZERO, Content { hashes: Hashes::new(info.clone()), have, priorities: Vec::new() });
+    swarm.set_content(
+        Instant::ZERO,
+        Content { hashes: Hashes::new(info.clone()), have, priorities: Vec::new() },
+    );
     let handshake = Handshake::new(info.hashes.primary(), [9; 20]);
     let addr = ([127, 0, 0, 1], 1).into();
     swarm.handle_peer(Instant::ZERO, CONN, PeerChange::Up { addr, outgoing: seed == 1, handshake });
@@ -47,16 +51,20 @@ fn feed(side: &mut Side, now: Instant, mut bytes: &[u8]) {
 
 #[allow(clippy::disallowed_methods, clippy::print_stdout)]
 fn main() {
-    let arg = |at: usize, default: u64| std::env::args().nth(at).and_then(|arg| arg.parse().ok()).unwrap_or(default);
+    let arg = |at: usize, default: u64| {
+        std::env::args().nth(at).and_then(|arg| arg.parse().ok()).unwrap_or(default)
+    };
     let (gib, piece_mib) = (arg(1, 32), arg(2, 1));
     let (total, piece_len) = (gib << 30, piece_mib << 20);
     let pieces = total.div_ceil(piece_len);
-    let mut raw = format!("d6:lengthi{total}e4:name1:x12:piece lengthi{piece_len}e6:pieces{}:", pieces * 20).into_bytes();
+    let mut raw = format!("d6:lengthi{total}e4:name1:x12:piece lengthi{piece_len}e6:pieces{}:", pieces * 20)
+        .into_bytes();
     raw.resize(raw.len() + pieces as usize * 20, 7);
     raw.push(b'e');
     let info = Arc::new(Info::parse(&raw).expect("a plain torrent"));
     let pieces = info.layout.pieces();
-    let (mut seed, mut leech) = (side(&info, Bitfield::full(pieces), 2), side(&info, Bitfield::new(pieces), 1));
+    let (mut seed, mut leech) =
+        (side(&info, Bitfield::full(pieces), 2), side(&info, Bitfield::new(pieces), 1));
     let (mut now_micros, mut blocks, mut verify) = (0, 0u64, Vec::new());
     while !leech.swarm.is_done() {
         // A driver's turn: what the seed says, in reads of a bounded size.

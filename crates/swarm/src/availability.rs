@@ -119,9 +119,8 @@ impl Availability {
     /// Listed pieces that some peer has.
     #[must_use]
     pub fn reachable(&self) -> bool {
-        let has_some = |(at, list): (usize, &Vec<u32>)| {
-            !list.is_empty() && (self.whole > 0 || at % LEVELS > 0)
-        };
+        let has_some =
+            |(at, list): (usize, &Vec<u32>)| !list.is_empty() && (self.whole > 0 || at % LEVELS > 0);
         self.lists.iter().enumerate().any(has_some)
     }
 
@@ -156,10 +155,7 @@ impl Availability {
     fn rarest_of(&self, pieces: impl Iterator<Item = u32>, rng: &mut Rng) -> Option<u32> {
         let (mut best, mut best_key, mut equals) = (None, (Priority::Skip, 0u16), 0);
         for piece in pieces {
-            let key = (
-                self.classes[piece as usize],
-                u16::MAX - self.counts[piece as usize],
-            );
+            let key = (self.classes[piece as usize], u16::MAX - self.counts[piece as usize]);
             if best.is_none() || key > best_key {
                 (best, best_key, equals) = (Some(piece), key, 1);
             } else if key == best_key {
@@ -192,9 +188,7 @@ mod tests {
         let mut rng = Rng::from_number(1);
         (0..3).for_each(|piece| availability.list(piece, Priority::Normal));
         availability.list(3, Priority::High);
-        [0, 0, 1, 2, 2, 3, 3, 3]
-            .iter()
-            .for_each(|piece| availability.add(*piece));
+        [0, 0, 1, 2, 2, 3, 3, 3].iter().for_each(|piece| availability.add(*piece));
         assert_eq!(availability.rarest(&all, &all, &mut rng), Some(3));
         availability.unlist(3);
         assert_eq!(availability.rarest(&all, &all, &mut rng), Some(1));
@@ -216,7 +210,7 @@ mod tests {
         ) {
             let mut availability = Availability::new(200);
             let (mut open, mut counts) = (Bitfield::new(200), vec![0u16; 200]);
-            let mut classes = vec![Priority::Normal; 200];
+            let mut classes = [Priority::Normal; 200];
             for (step, piece, class) in steps {
                 let at = piece as usize;
                 match step {

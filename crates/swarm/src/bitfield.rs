@@ -14,21 +14,13 @@ impl Bitfield {
     /// The empty set below `len`.
     #[must_use]
     pub fn new(len: u32) -> Self {
-        Self {
-            words: vec![0; (len as usize).div_ceil(64)],
-            len,
-            count: 0,
-        }
+        Self { words: vec![0; (len as usize).div_ceil(64)], len, count: 0 }
     }
 
     /// The full set below `len`.
     #[must_use]
     pub fn full(len: u32) -> Self {
-        let mut full = Self {
-            words: vec![u64::MAX; (len as usize).div_ceil(64)],
-            len,
-            count: len,
-        };
+        let mut full = Self { words: vec![u64::MAX; (len as usize).div_ceil(64)], len, count: len };
         if !len.is_multiple_of(64)
             && let Some(last) = full.words.last_mut()
         {
@@ -61,11 +53,8 @@ impl Bitfield {
     /// The bytes of a `bitfield` message.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes: Vec<u8> = self
-            .words
-            .iter()
-            .flat_map(|word| word.to_le_bytes().map(u8::reverse_bits))
-            .collect();
+        let mut bytes: Vec<u8> =
+            self.words.iter().flat_map(|word| word.to_le_bytes().map(u8::reverse_bits)).collect();
         bytes.truncate((self.len as usize).div_ceil(8));
         bytes
     }
@@ -125,10 +114,7 @@ impl Bitfield {
 
     /// The indices in the set, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words
-            .iter()
-            .enumerate()
-            .flat_map(|(at, word)| bits(at, *word))
+        self.words.iter().enumerate().flat_map(|(at, word)| bits(at, *word))
     }
 
     /// The indices that are in both sets, in order.
@@ -140,10 +126,7 @@ impl Bitfield {
     /// Whether some index is in both sets.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
-        self.words
-            .iter()
-            .zip(&other.words)
-            .any(|(mine, theirs)| mine & theirs != 0)
+        self.words.iter().zip(&other.words).any(|(mine, theirs)| mine & theirs != 0)
     }
 
     /// The first index from `from` on that is in both sets.

@@ -143,7 +143,10 @@ impl Choker {
         };
         ranked.sort_by(|a, b| {
             let snubbed = (a.snubbed && !seeding).cmp(&(b.snubbed && !seeding));
-            snubbed.then(merit(b).total_cmp(&merit(a))).then(a.changed.cmp(&b.changed)).then(a.slot.cmp(&b.slot))
+            snubbed
+                .then(merit(b).total_cmp(&merit(a)))
+                .then(a.changed.cmp(&b.changed))
+                .then(a.slot.cmp(&b.slot))
         });
         let mut served: Vec<u32> = Vec::new();
         let regular = if everybody { slots } else { slots - by_chance };
@@ -179,8 +182,10 @@ impl Choker {
         self.optimistic.truncate(count);
         served.extend(&self.optimistic);
         while self.optimistic.len() < count {
-            let waiting: Vec<&&Contender> = ranked.iter().filter(|peer| !served.contains(&peer.slot)).collect();
-            let weight = |peer: &Contender| if now.since(peer.since) < NEW_PEER_AGE { NEW_PEER_WEIGHT } else { 1 };
+            let waiting: Vec<&&Contender> =
+                ranked.iter().filter(|peer| !served.contains(&peer.slot)).collect();
+            let weight =
+                |peer: &Contender| if now.since(peer.since) < NEW_PEER_AGE { NEW_PEER_WEIGHT } else { 1 };
             let mut drawn = rng.below(waiting.iter().map(|peer| weight(peer)).sum());
             let mut chosen = None;
             for peer in waiting {

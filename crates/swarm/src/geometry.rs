@@ -30,12 +30,7 @@ impl Geometry {
     pub fn plain(total: u64, piece_len: u32) -> Self {
         assert!(piece_len > 0);
         let pieces = u32::try_from(total.div_ceil(u64::from(piece_len))).unwrap_or(u32::MAX);
-        let mut geometry = Self {
-            pieces,
-            piece_len,
-            unlike: BTreeMap::new(),
-            payload: total,
-        };
+        let mut geometry = Self { pieces, piece_len, unlike: BTreeMap::new(), payload: total };
         let rest = (total % u64::from(piece_len)) as u32;
         if rest != 0 {
             geometry.unlike.insert(pieces - 1, Shape { len: rest, data: rest });
@@ -75,9 +70,7 @@ impl Geometry {
         if piece >= self.pieces {
             return 0;
         }
-        self.unlike
-            .get(&piece)
-            .map_or(self.piece_len, |shape| shape.len)
+        self.unlike.get(&piece).map_or(self.piece_len, |shape| shape.len)
     }
 
     /// Bytes of a piece that are worth asking for. 0 for a piece that does not exist.
@@ -128,13 +121,9 @@ mod tests {
 
     #[test]
     fn blocks_cover_each_piece_and_are_found_again() {
-        for (total, piece_len) in [
-            (1, 16384),
-            (100_000, 32768),
-            (65536, 65536),
-            (65537, 65536),
-            (90_000, 20_000),
-        ] {
+        for (total, piece_len) in
+            [(1, 16384), (100_000, 32768), (65536, 65536), (65537, 65536), (90_000, 20_000)]
+        {
             let geometry = Geometry::plain(total, piece_len);
             let mut sum = 0;
             for piece in 0..geometry.pieces() {
@@ -143,41 +132,17 @@ mod tests {
                     let block = geometry.block(piece, index);
                     assert_eq!((block.begin, geometry.index_of(block)), (at, Some(index)));
                     assert!(geometry.is_valid_request(block));
-                    assert_eq!(
-                        geometry.index_of(Block {
-                            len: block.len + 1,
-                            ..block
-                        }),
-                        None
-                    );
-                    assert_eq!(
-                        geometry.index_of(Block {
-                            begin: block.begin + 1,
-                            ..block
-                        }),
-                        None
-                    );
+                    assert_eq!(geometry.index_of(Block { len: block.len + 1, ..block }), None);
+                    assert_eq!(geometry.index_of(Block { begin: block.begin + 1, ..block }), None);
                     at += block.len;
                 }
                 assert_eq!(at, geometry.piece_len(piece));
-                assert!(!geometry.is_valid_request(Block {
-                    piece,
-                    begin: at,
-                    len: 1
-                }));
-                assert!(!geometry.is_valid_request(Block {
-                    piece,
-                    begin: u32::MAX,
-                    len: u32::MAX
-                }));
+                assert!(!geometry.is_valid_request(Block { piece, begin: at, len: 1 }));
+                assert!(!geometry.is_valid_request(Block { piece, begin: u32::MAX, len: u32::MAX }));
                 sum += u64::from(at);
             }
             assert_eq!(sum, total);
-            assert!(!geometry.is_valid_request(Block {
-                piece: geometry.pieces(),
-                begin: 0,
-                len: 1
-            }));
+            assert!(!geometry.is_valid_request(Block { piece: geometry.pieces(), begin: 0, len: 1 }));
         }
     }
 }

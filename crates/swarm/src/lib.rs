@@ -19,6 +19,7 @@
 //! **Where to start.** [`Swarm`] and [`event`]; then `picker` (what), `requests` (how many),
 //! `choker` (whom to serve), `upload` (in which order), `blame` (whom to ban).
 
+pub mod allowed;
 pub mod availability;
 pub mod bitfield;
 pub mod blame;
@@ -26,6 +27,7 @@ pub mod choker;
 pub mod config;
 pub mod event;
 pub mod geometry;
+pub mod hashes;
 pub mod metadata;
 mod peers;
 pub mod pex;
@@ -33,8 +35,10 @@ pub mod picker;
 pub mod rate;
 pub mod requests;
 pub mod stats;
+pub mod superseed;
 mod swarm;
 pub mod upload;
+pub mod web;
 
 pub use bitfield::Bitfield;
 pub use config::{Config, Local, Priority};

@@ -110,8 +110,12 @@ impl Metadata {
     /// Begins attempts that are due and gives up those that take too long. To be called after each
     /// input, and a few times per second.
     pub fn poll(&mut self, now: Instant) -> Vec<Want> {
-        let late: Vec<u32> =
-            self.attempts.iter().filter(|attempt| attempt.deadline <= now).map(|attempt| attempt.slot).collect();
+        let late: Vec<u32> = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.deadline <= now)
+            .map(|attempt| attempt.slot)
+            .collect();
         late.into_iter().for_each(|slot| self.fail(now, slot));
         let mut wants = Vec::new();
         while let Some(slot) = self.next_offer(now) {
@@ -135,7 +139,8 @@ impl Metadata {
         let held: u64 = self.attempts.iter().map(|attempt| u64::from(attempt.size)).sum();
         let fits = |offer: &Offer| held + u64::from(offer.size) <= limits::METADATA_BYTES_MAX as u64;
         let idle = |slot: &u32| self.attempts.iter().all(|attempt| attempt.slot != *slot);
-        let offers = self.offers.iter().filter(|(slot, offer)| idle(slot) && offer.not_before <= now && fits(offer));
+        let offers =
+            self.offers.iter().filter(|(slot, offer)| idle(slot) && offer.not_before <= now && fits(offer));
         let best = offers.min_by_key(|(slot, offer)| (offer.failures, offer.size, **slot));
         best.map(|(slot, _)| *slot)
     }

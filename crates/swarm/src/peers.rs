@@ -1,10 +1,7 @@
 //! The connected peers and what is known of each.
 
 use crate::{
-    Bitfield, Config, Handshake, Message, Meter,
-    choker::Contender,
-    pex::Exchange,
-    requests::Pipeline,
+    Bitfield, Config, Handshake, Message, Meter, choker::Contender, pex::Exchange, requests::Pipeline,
     upload::Uploads,
 };
 use peerage_base::{ConnId, Duration, Instant, limits};
@@ -85,7 +82,7 @@ pub(crate) struct Peer {
     pub last_received: Instant,
     pub exchange: Exchange,
     pub metadata_served: u64,
-    pub revealed: Vec<u32>,
+    pub hashes_served: u32,
 
     /// Blocks that may arrive though nobody waits for them any more.
     pub strays_due: u32,
@@ -146,7 +143,7 @@ impl Peer {
             last_received: now,
             exchange: Exchange::new(now),
             metadata_served: 0,
-            revealed: Vec::new(),
+            hashes_served: 0,
             strays_due: limits::REQUESTS_OUT_DEFAULT as u32,
             refused_choked: 0,
             refusals_in: 0,
@@ -170,7 +167,7 @@ impl Peer {
 
     /// Whether it has everything.
     pub(crate) fn is_seed(&self) -> bool {
-        self.have.len() > 0 && self.have.is_full()
+        !self.have.is_empty() && self.have.is_full()
     }
 
     /// Where it listens, as far as we know.

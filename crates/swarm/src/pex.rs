@@ -80,7 +80,7 @@ impl Exchange {
         self.received += 1;
         match self.received {
             0..=READ_MAX => Verdict::Read,
-            0..FLOOD => Verdict::Ignore,
+            _ if self.received < FLOOD => Verdict::Ignore,
             _ => Verdict::Flood,
         }
     }

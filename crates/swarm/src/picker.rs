@@ -108,11 +108,7 @@ impl Picker {
     #[must_use]
     pub fn new(geometry: Geometry, have: Bitfield) -> Self {
         let pieces = geometry.pieces();
-        let have = if have.len() == pieces {
-            have
-        } else {
-            have.resized(pieces).0
-        };
+        let have = if have.len() == pieces { have } else { have.resized(pieces).0 };
         let mut picker = Self {
             geometry,
             states: vec![PieceState::Have; pieces as usize],
@@ -130,10 +126,7 @@ impl Picker {
             epoch: 0,
             have,
         };
-        for piece in (0..pieces)
-            .filter(|piece| !picker.have.get(*piece))
-            .collect::<Vec<_>>()
-        {
+        for piece in (0..pieces).filter(|piece| !picker.have.get(*piece)).collect::<Vec<_>>() {
             picker.want(piece);
             picker.set_open(piece);
         }
@@ -266,17 +259,9 @@ impl Picker {
             *current = own.then_some(at);
             let front = own || active.owner.is_none();
             while out.len() < end {
-                let index = if front {
-                    active.take_front()
-                } else {
-                    active.take_back()
-                };
+                let index = if front { active.take_front() } else { active.take_back() };
                 let Some(index) = index else { break };
-                out.push(Pick {
-                    active: at,
-                    piece: active.piece,
-                    index,
-                });
+                out.push(Pick { active: at, piece: active.piece, index });
             }
             if active.free == 0 {
                 active.owner = None;
@@ -301,22 +286,14 @@ impl Picker {
         let order = (first..self.actives.len()).chain(0..first.min(self.actives.len()));
         for at in order {
             let active = &mut self.actives[at];
-            if !active.live
-                || active.requested() == 0
-                || active.sole.is_some()
-                || !asker.may(active.piece)
-            {
+            if !active.live || active.requested() == 0 || active.sole.is_some() || !asker.may(active.piece) {
                 continue;
             }
             for index in 0..active.blocks() {
                 if out.len() >= end {
                     return;
                 }
-                let pick = Pick {
-                    active: at as u32,
-                    piece: active.piece,
-                    index,
-                };
+                let pick = Pick { active: at as u32, piece: active.piece, index };
                 if !is_mine(&pick) && active.copy(index) {
                     out.push(pick);
                 }
@@ -353,30 +330,15 @@ impl Picker {
         };
         let key = |at: &&u32| {
             let active = &self.actives[**at as usize];
-            let first = if self.sequential.is_some() {
-                active.piece
-            } else {
-                0
-            };
-            (
-                first,
-                if ownerless {
-                    active.free
-                } else {
-                    u32::MAX - active.free
-                },
-                active.piece,
-            )
+            let first = if self.sequential.is_some() { active.piece } else { 0 };
+            (first, if ownerless { active.free } else { u32::MAX - active.free }, active.piece)
         };
         self.unfinished.iter().filter(fits).min_by_key(key).copied()
     }
 
     fn choose_open(&self, asker: &Asker<'_>, rng: &mut Rng) -> Option<u32> {
         if let Some(only) = asker.only {
-            return only
-                .iter()
-                .copied()
-                .find(|piece| self.open.get(*piece) && asker.have.get(*piece));
+            return only.iter().copied().find(|piece| self.open.get(*piece) && asker.have.get(*piece));
         }
         if let Some(from) = self.sequential {
             let ahead = self.open.first_common(asker.have, from);
@@ -457,10 +419,7 @@ impl Picker {
         if complete {
             self.states[pick.piece as usize] = PieceState::Verifying;
         }
-        Some(Received {
-            duplicates: copies > 1,
-            complete,
-        })
+        Some(Received { duplicates: copies > 1, complete })
     }
 
     /// The index of a block and its piece's place, when that piece is being fetched.
@@ -468,19 +427,14 @@ impl Picker {
     pub fn find(&self, block: Block) -> Option<Pick> {
         let index = self.geometry.index_of(block)?;
         let active = *self.places.get(&block.piece)?;
-        Some(Pick {
-            active,
-            piece: block.piece,
-            index,
-        })
+        Some(Pick { active, piece: block.piece, index })
     }
 
     /// Who sent each block of a piece that is being verified.
     #[must_use]
     pub fn parties(&self, piece: u32) -> Option<&[u32]> {
         let at = *self.places.get(&piece)?;
-        (self.state(piece) == Some(PieceState::Verifying))
-            .then(|| self.actives[at as usize].parties())
+        (self.state(piece) == Some(PieceState::Verifying)).then(|| self.actives[at as usize].parties())
     }
 
     /// A piece being verified turned out right or wrong. A wrong one is fetched again, from one peer
@@ -562,8 +516,7 @@ impl Picker {
     fn set_open(&mut self, piece: u32) {
         self.states[piece as usize] = PieceState::Open;
         self.open.set(piece);
-        self.availability
-            .list(piece, self.priorities[piece as usize]);
+        self.availability.list(piece, self.priorities[piece as usize]);
         self.epoch += 1;
     }
 

@@ -24,11 +24,7 @@ impl Bucket {
     /// A bucket of `rate` bytes per second; `None`: unlimited. It starts with one burst.
     #[must_use]
     pub fn new(rate: Option<u64>) -> Self {
-        let mut bucket = Self {
-            rate,
-            tokens: 0,
-            refilled: Instant::ZERO,
-        };
+        let mut bucket = Self { rate, tokens: 0, refilled: Instant::ZERO };
         bucket.tokens = bucket.burst();
         bucket
     }
@@ -78,9 +74,7 @@ impl Bucket {
     /// Takes `bytes`, though it may overdraw.
     pub fn take(&mut self, bytes: u64) {
         if self.rate.is_some() {
-            self.tokens = self
-                .tokens
-                .saturating_sub(i128::from(bytes).saturating_mul(SCALE));
+            self.tokens = self.tokens.saturating_sub(i128::from(bytes).saturating_mul(SCALE));
         }
     }
 
@@ -127,14 +121,7 @@ impl Meter {
     /// A meter that forgets over `window` (Cohen 2003 averages 20 s for choking).
     #[must_use]
     pub fn new(now: Instant, window: Duration) -> Self {
-        Self {
-            pending: 0,
-            ticked: now,
-            started: now,
-            rate: 0.0,
-            window: window.as_secs_f64(),
-            total: 0,
-        }
+        Self { pending: 0, ticked: now, started: now, rate: 0.0, window: window.as_secs_f64(), total: 0 }
     }
 
     /// Counts `bytes`.
@@ -150,10 +137,7 @@ impl Meter {
             return;
         }
         // A young meter averages over its own age: it tells the truth from the first tick on.
-        let window = self
-            .window
-            .min(now.since(self.started).as_secs_f64())
-            .max(elapsed);
+        let window = self.window.min(now.since(self.started).as_secs_f64()).max(elapsed);
         let weight = elapsed / window;
         self.rate += (self.pending as f64 / elapsed - self.rate) * weight;
         self.pending = 0;

@@ -161,10 +161,10 @@ impl Pipeline {
     /// Folds the meter and sets the depth anew; several times per second while blocks flow.
     pub fn tick(&mut self, now: Instant, config: &Config) {
         self.rate.tick(now);
-        if let Some(rtt) = &mut self.rtt {
-            if self.last_latency > 2 * (*rtt + config.queue_time) {
-                *rtt += (self.last_latency - *rtt) / RTT_DRIFT;
-            }
+        if let Some(rtt) = &mut self.rtt
+            && self.last_latency > 2 * (*rtt + config.queue_time)
+        {
+            *rtt += (self.last_latency - *rtt) / RTT_DRIFT;
         }
         if !self.growing {
             let reach = self.rtt.unwrap_or_default() + config.queue_time;

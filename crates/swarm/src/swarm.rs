@@ -5,22 +5,27 @@ mod commands;
 mod download;
 mod extended;
 mod messages;
-mod later;
+mod reveal;
 mod serve;
 mod store;
 mod timers;
+mod v2;
+mod web;
 
 use crate::{
-    Bitfield, Block, BlockVerdict, Bucket, Config, Event, Handshake, Local, Message, Output, PauseReason,
-    PeerChange, PeerStats, Priority, Reason, Stats, StoreEvent,
+    Bitfield, Block, BlockVerdict, Bucket, Config, Event, Handshake, Local, Message, Meter, Output,
+    PauseReason, PeerChange, PeerStats, Priority, Reason, Stats, StoreEvent,
     blame::{Blame, Source},
     choker::Choker,
     geometry::Geometry,
+    hashes::LayerFetch,
     metadata::Metadata,
     peers::{Peer, Peers},
     picker::{Pick, Picker},
+    superseed::SuperSeed,
+    web::WebSeed,
 };
-use peerage_base::{ConnId, InfoHashes, Instant, Rng};
+use peerage_base::{ConnId, Duration, InfoHashes, Instant, Rng};
 use peerage_content::Hashes;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -83,6 +88,11 @@ pub struct Swarm {
     /// The node's upload limit, as the last pump told it.
     node_limit: Option<u64>,
     metadata_done: bool,
+    info_hash: [u8; 20],
+    layers: LayerFetch,
+    super_seed: Option<SuperSeed>,
+    web_seeds: Vec<WebSeed>,
+    web_rate: Meter,
     busy: bool,
     ticks: u64,
     served: u64,
@@ -122,6 +132,11 @@ impl Swarm {
             wake_at: None,
             node_limit: None,
             metadata_done: false,
+            info_hash: hashes.primary(),
+            layers: LayerFetch::default(),
+            super_seed: None,
+            web_seeds: Vec::new(),
+            web_rate: Meter::new(Instant::ZERO, Duration::from_secs(3)),
             busy: false,
             ticks: 0,
             served: 0,
@@ -139,7 +154,9 @@ impl Swarm {
         self.private = info.private;
         let mut picker = Picker::new(Geometry::new(&info.layout), have);
         picker.set_sequential(self.config.sequential.then_some(0));
-        let unverified = |pieces: std::ops::Range<u32>| pieces.filter(|piece| !picker.have().get(*piece)).count() as u32;
+        self.web_seeds.iter().for_each(|_| picker.availability().add_whole());
+        let unverified =
+            |pieces: std::ops::Range<u32>| pieces.filter(|piece| !picker.have().get(*piece)).count() as u32;
         let missing = info.layout.files().iter().map(|file| unverified(file.pieces.clone())).collect();
         self.stats.pieces = picker.geometry().pieces();
         self.stats.pieces_done = picker.have().count();
@@ -152,6 +169,8 @@ impl Swarm {
             was_done: false,
         }));
         self.lock_unverifiable();
+        self.want_layers();
+        self.begin_super_seeding(now);
         if !priorities.is_empty() {
             self.set_priorities(now, &priorities);
         }
@@ -171,7 +190,9 @@ impl Swarm {
     /// A connection came up, went down or can take more.
     pub fn handle_peer(&mut self, now: Instant, conn: ConnId, change: PeerChange) {
         match (self.peers.slot(conn), change) {
-            (None, PeerChange::Up { addr, outgoing, handshake }) => self.join(now, conn, addr, outgoing, &handshake),
+            (None, PeerChange::Up { addr, outgoing, handshake }) => {
+                self.join(now, conn, addr, outgoing, &handshake)
+            }
             (Some(slot), PeerChange::Down) => self.remove(slot),
             (Some(slot), PeerChange::Writable { bytes }) => {
                 if let Some(peer) = self.peers.get_mut(slot) {
@@ -191,7 +212,7 @@ impl Swarm {
             peer.have = Bitfield::new(body.picker.geometry().pieces());
         }
         self.peers.insert(peer);
-        self.say_pieces(slot);
+        self.say_pieces(now, slot);
         self.say_extensions(slot);
         self.tick_at.get_or_insert(now + timers::TICK);
     }
@@ -230,6 +251,7 @@ impl Swarm {
         }
         self.pump_uploads(now, up);
         self.pump_requests(now, down);
+        self.pump_web(now, down);
     }
 
     /// What is to be done next; to be drained to `None` after every batch of inputs.
@@ -287,6 +309,10 @@ impl Swarm {
         let Some(peer) = self.peers.remove(slot) else { return };
         self.choker.remove(slot);
         self.metadata.remove(slot);
+        self.layers.remove(slot);
+        if let Some(machine) = &mut self.super_seed {
+            machine.remove(slot);
+        }
         self.blame.leave(peer.party);
         self.slots_changed = true;
         if let Some(body) = &mut self.body {
@@ -298,7 +324,7 @@ impl Swarm {
             }
             body.first_sent.iter_mut().filter(|first| **first == peer.party + 1).for_each(|first| *first = 0);
         }
-        if self.peers.is_empty() {
+        if self.peers.is_empty() && self.web_seeds.is_empty() {
             self.tick_at = None;
             self.update_counts();
         }
@@ -312,7 +338,7 @@ impl Swarm {
     }
 
     /// Bans a party, and disconnects it when it is a peer that is still here.
-    fn ban_party(&mut self, party: u32, reason: Reason) {
+    fn ban_party(&mut self, now: Instant, party: u32, reason: Reason) {
         let Some(source) = self.blame.source(party) else { return };
         self.blame.forget(party);
         match source {
@@ -323,7 +349,7 @@ impl Swarm {
                     self.disconnect(slot, reason);
                 }
             }
-            Source::Web(_) => {}
+            Source::Web(web_seed) => self.drop_web_seed(now, web_seed),
         }
     }
 

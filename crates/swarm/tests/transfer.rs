@@ -42,7 +42,9 @@ fn the_metadata_comes_first_when_only_the_hash_is_known() {
     let mut world = World::new(1, info.clone(), millis(20));
     let (seed, leech) = (world.seed(Config::default()), world.add_bare(Config::default()));
     world.connect(leech, seed);
-    let known = |world: &World| world.nodes[leech].events.iter().any(|(_, event)| matches!(event, Event::Metadata { .. }));
+    let known = |world: &World| {
+        world.nodes[leech].events.iter().any(|(_, event)| matches!(event, Event::Metadata { .. }))
+    };
     assert!(world.run(millis(1000), known));
     let Some((_, Event::Metadata { info: raw })) = world.nodes[leech].events.first() else { panic!() };
     assert_eq!(raw, info.raw());
@@ -96,7 +98,8 @@ fn a_leecher_goes_on_where_it_was() {
 #[test]
 fn requests_of_a_lost_peer_go_to_another() {
     let mut world = World::new(5, net::info(20 * MIB, 262_144), millis(10));
-    let (a, b, leech) = (world.seed(Config::default()), world.seed(Config::default()), world.leech(Config::default()));
+    let (a, b, leech) =
+        (world.seed(Config::default()), world.seed(Config::default()), world.leech(Config::default()));
     world.nodes[a].line = Some(MIB);
     world.nodes[b].line = Some(MIB);
     let (conn, _) = world.connect(leech, a);
@@ -110,7 +113,8 @@ fn requests_of_a_lost_peer_go_to_another() {
 #[test]
 fn a_silent_peer_does_not_hold_up_the_end() {
     let mut world = World::new(6, net::info(20 * MIB, 262_144), millis(10));
-    let (a, b, leech) = (world.seed(Config::default()), world.seed(Config::default()), world.leech(Config::default()));
+    let (a, b, leech) =
+        (world.seed(Config::default()), world.seed(Config::default()), world.leech(Config::default()));
     world.nodes[a].silent = true;
     world.nodes[b].line = Some(10 * MIB);
     world.connect(leech, a);

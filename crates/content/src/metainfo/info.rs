@@ -45,6 +45,10 @@ pub(super) fn parse(info: Value<'_>) -> Result<Info, Error> {
         _ => Version::V1,
     };
     let piece_len = keys.piece_len.and_then(|value| value.as_uint()).ok_or(Error::NoPieceLen)?;
+    if has_v2 {
+        // A hybrid must obey the rules of the aligned space too.
+        Layout::new(Space::Aligned, piece_len, Vec::new())?;
+    }
     let raw_name = keys.name.and_then(|value| value.as_bytes()).ok_or(Error::NoName)?;
 
     let tree = match keys.tree {
@@ -68,7 +72,7 @@ pub(super) fn parse(info: Value<'_>) -> Result<Info, Error> {
         (None, None) => return Err(Error::NoFiles),
     };
     let space = if version == Version::V2 { Space::Aligned } else { Space::Continuous };
-    let layout = lay_out(files, space, piece_len, version)?;
+    let layout = lay_out(files, space, piece_len)?;
     let v1_hashes = if has_v1 { find_v1_hashes(info, keys.pieces, &layout)? } else { 0..0 };
     let hashes = hash(info.raw(), has_v1, has_v2);
     let name = if sanitises_to_nothing(raw_name) { hashes_name(&hashes) } else { sanitise(raw_name) };
@@ -173,7 +177,7 @@ fn find_v1_hashes(
     Ok(end.saturating_sub(got)..end)
 }
 
-fn lay_out(files: Vec<RawFile<'_>>, space: Space, piece_len: u64, version: Version) -> Result<Layout, Error> {
+fn lay_out(files: Vec<RawFile<'_>>, space: Space, piece_len: u64) -> Result<Layout, Error> {
     if files.is_empty() {
         return Err(Error::NoFiles);
     }
@@ -183,10 +187,6 @@ fn lay_out(files: Vec<RawFile<'_>>, space: Space, piece_len: u64, version: Versi
         .map(|file| Entry { path: path(file), len: file.len, root: file.root, attr: file.attr })
         .collect();
     drop(files);
-    // A hybrid must fit the aligned space too: the same rules of piece length.
-    if version == Version::Hybrid {
-        Layout::new(Space::Aligned, piece_len, Vec::new())?;
-    }
     resolve_collisions(
         entries.iter_mut().filter(|entry| entry.attr.is_stored()).map(|entry| &mut entry.path),
     )?;
@@ -339,26 +339,29 @@ fn is_single(tree: &[RawFile<'_>]) -> bool {
 // Hybrid.
 
 /// Checks that both file lists of a hybrid have the same content at the same places, and gives the
-/// version 1 list its roots. Empty files and pads have no content.
+/// version 1 list its roots. Empty files and pads have no content. `piece_len` is not 0.
 fn join<'a>(
     mut list: Vec<RawFile<'a>>,
     tree: Vec<RawFile<'a>>,
     piece_len: u64,
 ) -> Result<Vec<RawFile<'a>>, Error> {
     let mut tree = tree.into_iter().filter(|file| file.len > 0);
-    let mut offset = 0u64;
+    // Where files end in the version 1 space, and where version 2 has its next piece boundary.
+    let (mut end, mut boundary) = (0u64, 0u64);
     for file in &mut list {
-        if !file.attr.pad && file.len > 0 {
-            let other = tree.next().ok_or(Error::Inconsistent)?;
-            let aligned = offset.checked_rem(piece_len) == Some(0);
-            if file.path != other.path || !aligned || file.len != other.len {
-                return Err(Error::Inconsistent);
-            }
-            file.root = other.root;
+        let begin = end;
+        end = begin.saturating_add(file.len);
+        if file.attr.pad || file.len == 0 {
+            continue;
         }
-        offset = offset.saturating_add(file.len);
+        let other = tree.next().ok_or(Error::Inconsistent)?;
+        if file.path != other.path || file.len != other.len || begin != boundary {
+            return Err(Error::Inconsistent);
+        }
+        file.root = other.root;
+        boundary = end.checked_next_multiple_of(piece_len).ok_or(Error::Inconsistent)?;
     }
-    if tree.next().is_some() {
+    if tree.next().is_some() || end > boundary {
         return Err(Error::Inconsistent);
     }
     Ok(list)

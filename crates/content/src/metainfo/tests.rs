@@ -174,6 +174,10 @@ fn hybrids_must_agree_with_themselves() {
         item("a", 5),
         item("a", 5) + &pad(16_379) + &item("b", 6) + &pad(16_378) + &item("c", 1),
         pad(16_384) + &pad(16_384),
+        // Version 2 would not leave out a whole piece, before, between or behind.
+        pad(16_384) + &item("a", 5) + &pad(16_379) + &item("b", 6),
+        item("a", 5) + &pad(16_379 + 16_384) + &item("b", 6),
+        item("a", 5) + &pad(16_379) + &item("b", 6) + &pad(16_379),
     ] {
         assert_eq!(hybrid(&tree, &list).unwrap_err(), MetainfoError::Inconsistent, "{list}");
     }
@@ -325,6 +329,27 @@ fn advice_around_the_info_is_taken_where_it_is_sound() {
     assert_eq!(error("de"), MetainfoError::NoInfo);
     assert_eq!(error("d4:info1:xe"), MetainfoError::NoInfo);
     assert_eq!(error("d4:infoi1ee"), MetainfoError::NoInfo);
+}
+
+#[test]
+fn many_files_and_pieces_are_loaded_or_refused() {
+    let many = |count: usize| {
+        let files: String = (0..count).map(|n| format!("d6:lengthi1e4:pathl1:d7:{n:07}ee")).collect();
+        let hashes = "a".repeat(count.div_ceil(16_384) * 20);
+        let bytes = hashes.len();
+        parse(&format!("d5:filesl{files}e4:name1:x12:piece lengthi16384e6:pieces{bytes}:{hashes}e"))
+    };
+    let info = many(100_000).unwrap();
+    assert_eq!((info.layout.files().len(), info.layout.pieces()), (100_000, 7));
+    // 3,000,000 values of bencode come to fewer files than this.
+    assert!(matches!(many(500_000), Err(MetainfoError::Bencode(_))));
+    let pieces = |count: u64| {
+        let hashes = "a".repeat(count as usize * 20);
+        let (len, bytes) = (count * 16_384, hashes.len());
+        parse(&format!("d6:lengthi{len}e4:name1:x12:piece lengthi16384e6:pieces{bytes}:{hashes}e"))
+    };
+    assert_eq!(pieces(2_097_152).unwrap().v1_hash(2_097_151), Some([b'a'; 20]));
+    assert_eq!(pieces(2_097_153).unwrap_err(), MetainfoError::Layout(LayoutError::TooManyPieces(2_097_153)));
 }
 
 #[test]

@@ -131,7 +131,10 @@ fn equal_paths_get_counters() {
     assert_eq!(resolved(&["README", "readme", "Readme.md"]), ["README", "readme.1", "Readme.md"]);
     assert_eq!(resolved(&["A/x", "a/X", "a/y"]), ["A/x", "a/X.1", "a/y"]);
     assert_eq!(resolved(&["\u{e9}", "e\u{301}", "E\u{301}"]), ["\u{e9}", "e\u{301}.1", "E\u{301}.2"]);
-    assert_eq!(resolved(&["stra\u{df}e", "STRASSE"]), ["stra\u{df}e", "STRASSE.1"]);
+    assert_eq!(
+        resolved(&["stra\u{df}e", "STRASSE", "STRA\u{1e9e}E"]),
+        ["stra\u{df}e", "STRASSE.1", "STRA\u{1e9e}E.2"]
+    );
     // A file where a folder must be, before and after it.
     assert_eq!(resolved(&["a", "a/b"]), ["a.1", "a/b"]);
     assert_eq!(resolved(&["x/y/z", "X/Y"]), ["x/y/z", "X/Y.1"]);

@@ -39,12 +39,17 @@ pub enum ConnEvent {
 }
 
 /// A receive buffer and the frames in it, in order.
-#[derive(Debug)]
 pub struct Received {
     /// The bytes, shared: slicing it for a block copies nothing.
     pub bytes: Bytes,
     /// Where each frame begins in `bytes`, and the frame, whose ranges count from there.
     pub frames: Vec<(usize, Frame)>,
+}
+
+impl std::fmt::Debug for Received {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} frames in {} bytes", self.frames.len(), self.bytes.len())
+    }
 }
 
 /// What a driver gives a connection to send, in order.

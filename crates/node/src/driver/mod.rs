@@ -279,11 +279,11 @@ impl Driver {
         let connection = Connection::spawn(conn, stream, self.net_sender.clone(), self.buffers.clone());
         self.connections.insert(conn, Link { connection, addr });
         self.news.push_back(News::Connected(addr));
-        let bytes = self.uploads.open(now, conn);
-        self.peer.handle_peer(now, conn, PeerChange::Writable { bytes });
+        self.uploads.open(now, conn);
     }
 
     fn on_net(&mut self, event: ConnEvent) {
+        tracing::trace!(?event);
         let now = self.now();
         match event {
             ConnEvent::Received(conn, received) => self.on_received(now, conn, &received),
@@ -293,9 +293,8 @@ impl Driver {
                 }
             }
             ConnEvent::Sent(conn, bytes) => {
-                if let Some(bytes) = self.uploads.sent(now, conn, bytes as u64) {
-                    self.peer.handle_peer(now, conn, PeerChange::Writable { bytes });
-                }
+                self.uploads.sent(now, conn, bytes as u64);
+                self.offer_room(now, conn);
             }
             ConnEvent::Closed(conn, reason) => {
                 // A connection that the machine closed is forgotten already.
@@ -303,6 +302,13 @@ impl Driver {
                     self.peer.handle_peer(now, conn, PeerChange::Closed(reason));
                 }
             }
+        }
+    }
+
+    /// Tells the machine how much may be named for a peer. Before both handshakes it would not listen.
+    fn offer_room(&mut self, now: Instant, conn: ConnId) {
+        if let Some(bytes) = self.uploads.room(conn) {
+            self.peer.handle_peer(now, conn, PeerChange::Writable { bytes });
         }
     }
 
@@ -327,7 +333,10 @@ impl Driver {
                 Frame::Handshake(range) => {
                     let frame = received.bytes.get(bytes(range)).unwrap_or_default();
                     match frame.try_into().map(Handshake::decode) {
-                        Ok(Ok(handshake)) => self.peer.handle_handshake(now, conn, handshake),
+                        Ok(Ok(handshake)) => {
+                            self.peer.handle_handshake(now, conn, handshake);
+                            self.offer_room(now, conn);
+                        }
                         _ => self.peer.handle_garbage(now, conn, "no handshake"),
                     }
                 }

@@ -14,6 +14,7 @@ const DIAL_LIMIT: Duration = Duration::from_secs(30);
 
 impl Driver {
     pub(super) fn carry_out(&mut self, now: Instant, output: Output) {
+        tracing::trace!(?output);
         match output {
             Output::Send { conn, bytes } => {
                 let Some(link) = self.connections.get(&conn) else { return };

@@ -22,6 +22,7 @@ const RUNS_MAX: usize = 64;
 /// memory, a fast one must never run dry.
 const ROOM_MIN: u64 = 128 * 1024;
 const ROOM_MAX: u64 = 4 * 1024 * 1024;
+const ROOM_FIRST: u64 = 1024 * 1024;
 /// A peer's room is what it takes in this time.
 const ROOM_SECONDS: f64 = 0.1;
 
@@ -154,13 +155,16 @@ impl Uploads {
         Ok(Self { readers: Readers::start(threads, inbox)?, flows: HashMap::new(), ready: Vec::new() })
     }
 
-    /// A connection opened; how much may be named for it.
-    pub fn open(&mut self, now: Instant, conn: ConnId) -> u64 {
+    /// A connection opened.
+    pub fn open(&mut self, now: Instant, conn: ConnId) {
         let flow =
-            Flow { torrent: None, waiting: Vec::new(), under_way: 0, room: 1024 * 1024, sent_since: 0, since: now };
-        let room = flow.room;
+            Flow { torrent: None, waiting: Vec::new(), under_way: 0, room: ROOM_FIRST, sent_since: 0, since: now };
         self.flows.insert(conn, flow);
-        room
+    }
+
+    /// How much may be named for a peer now.
+    pub fn room(&self, conn: ConnId) -> Option<u64> {
+        self.flows.get(&conn).map(|flow| flow.room.saturating_sub(flow.under_way))
     }
 
     /// A connection is gone.
@@ -202,9 +206,9 @@ impl Uploads {
         }
     }
 
-    /// Bytes went to the kernel; how much may be named for the peer now.
-    pub fn sent(&mut self, now: Instant, conn: ConnId, bytes: u64) -> Option<u64> {
-        let flow = self.flows.get_mut(&conn)?;
+    /// Bytes went to the kernel.
+    pub fn sent(&mut self, now: Instant, conn: ConnId, bytes: u64) {
+        let Some(flow) = self.flows.get_mut(&conn) else { return };
         flow.under_way = flow.under_way.saturating_sub(bytes);
         flow.sent_since += bytes;
         let elapsed = now.since(flow.since).as_secs_f64();
@@ -215,6 +219,5 @@ impl Uploads {
         } else if flow.sent_since >= flow.room {
             flow.room = (flow.room * 2).min(ROOM_MAX);
         }
-        Some(flow.room.saturating_sub(flow.under_way))
     }
 }

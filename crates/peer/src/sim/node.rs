@@ -160,21 +160,18 @@ impl Node {
         }
     }
 
-    /// Takes part in a torrent. `how` is `None` for a seed.
+    /// Takes part in a torrent, having each piece with the probability `share` already.
     pub(super) fn begin(
         &mut self,
         now: Instant,
         content: &Content,
-        how: Option<How>,
+        share: f64,
+        how: How,
         peers: &[SocketAddr],
         tracked: bool,
     ) -> TorrentId {
         let info = content.hashes.info();
-        let pieces = info.layout.pieces();
-        let (have, bytes) = match how {
-            None => (Bitfield::full(pieces), content.bytes.clone()),
-            Some(_) => (Bitfield::new(pieces), Arc::new(vec![0; content.bytes.len()])),
-        };
+        let (have, bytes) = self.start(content, share);
         let mut params = TorrentParams::new(info.hashes);
         params.config = self.spec.swarm.clone();
         params.peers = peers.to_vec();
@@ -182,12 +179,30 @@ impl Node {
         if tracked {
             params.trackers = vec![vec![TRACKER_URL.to_owned()]];
         }
-        let hashes = (how != Some(How::Magnet)).then(|| content.hashes.clone());
+        let hashes = (how != How::Magnet).then(|| content.hashes.clone());
         params.content =
             hashes.clone().map(|hashes| crate::Content { hashes, have, priorities: Vec::new() });
         let torrent = self.peer.add_torrent(now, params).expect("a torrent once per node");
         self.disks.insert(torrent, Disk { hashes, bytes, truth: content.bytes.clone() });
         torrent
+    }
+
+    /// The pieces and the bytes that a node begins with.
+    fn start(&mut self, content: &Content, share: f64) -> (Bitfield, Arc<Vec<u8>>) {
+        let layout = &content.hashes.info().layout;
+        if share >= 1.0 {
+            return (Bitfield::full(layout.pieces()), content.bytes.clone());
+        }
+        let (mut have, mut bytes) = (Bitfield::new(layout.pieces()), vec![0; content.bytes.len()]);
+        for piece in (0..layout.pieces()).filter(|_| share > 0.0) {
+            if self.rng.unit() < share {
+                have.insert(piece);
+                let begin = layout.piece_offset(piece) as usize;
+                let range = begin..begin + layout.piece_len(piece) as usize;
+                bytes[range.clone()].copy_from_slice(&content.bytes[range]);
+            }
+        }
+        (have, Arc::new(bytes))
     }
 
     pub(super) fn has_exactly(&self, content: &Content) -> bool {

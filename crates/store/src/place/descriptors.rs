@@ -100,11 +100,6 @@ impl Descriptors {
             entries.map.retain(|_, entry| entry.used > middle);
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.entries.lock().unwrap().map.len()
-    }
 }
 
 /// Whether the process (or the machine) has no descriptor left.

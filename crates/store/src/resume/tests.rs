@@ -65,10 +65,12 @@ fn garbage_is_renamed_away() {
     }
 }
 
-/// C6: each byte that holds anything is flipped. What is then believed was true at some checkpoint.
+/// C6: bytes are flipped, one at a time: a thousand here, each one that holds anything with
+/// `PEERAGE_TEST_FULL=1`. What is then believed was true at some checkpoint.
 #[test]
 fn no_flipped_byte_is_believed() {
-    let temp = tempfile::tempdir().unwrap();
+    let memory = Path::new("/dev/shm");
+    let temp = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let (path, resume) = fresh(temp.path());
     resume.save_metadata(&[0x5a; 3_000]).unwrap();
     let saved = [checkpoint(&[1, 2]), checkpoint(&[1, 2, 500])];
@@ -76,15 +78,17 @@ fn no_flipped_byte_is_believed() {
     drop(resume);
     let bytes = fs::read(&path).unwrap();
     let copy = temp.path().join("copy.redb");
-    let (mut flips, mut detected, mut zeros) = (0, 0, 0);
+    // Long stretches of zeros are what nothing refers to.
+    let used =
+        |at: &usize| bytes[at.saturating_sub(32)..(at + 32).min(bytes.len())].iter().any(|byte| *byte != 0);
+    let places: Vec<usize> = (0..bytes.len()).filter(used).collect();
+    let full = std::env::var_os("PEERAGE_TEST_FULL").is_some();
+    let step = if full { 1 } else { places.len() / 1_000 };
+    let (mut flips, mut detected) = (0, 0);
     // The library's own panics are caught; keep their text out of the test's output.
     std::panic::set_hook(Box::new(|_| {}));
-    for (at, byte) in bytes.iter().enumerate() {
-        // Of the long stretches of zeros that nothing refers to, some.
-        zeros = if *byte == 0 { zeros + 1 } else { 0 };
-        if zeros > 64 && at % 4_001 != 0 {
-            continue;
-        }
+    for at in places.into_iter().step_by(step) {
+        let byte = bytes[at];
         flips += 1;
         fs::write(&copy, &bytes).unwrap();
         let file = fs::File::options().write(true).open(&copy).unwrap();
@@ -109,5 +113,5 @@ fn no_flipped_byte_is_believed() {
         }
     }
     drop(std::panic::take_hook());
-    assert!(flips > 5_000 && detected > 1_000, "{flips} flips, {detected} detected");
+    assert!(flips >= 1_000 && detected > 100, "{flips} flips, {detected} detected");
 }

@@ -144,8 +144,6 @@ impl Active {
     /// Peers asked for each block, `None` where it has been received; for tests.
     #[cfg(test)]
     pub(super) fn copies(&self) -> impl Iterator<Item = Option<u8>> {
-        self.blocks
-            .iter()
-            .map(|copies| (*copies != RECEIVED).then_some(*copies))
+        self.blocks.iter().map(|copies| (*copies != RECEIVED).then_some(*copies))
     }
 }

@@ -11,12 +11,7 @@ fn picker() -> Picker {
 }
 
 fn seed(slot: u32, have: &Bitfield) -> Asker<'_> {
-    Asker {
-        slot,
-        have,
-        whole: true,
-        only: None,
-    }
+    Asker { slot, have, whole: true, only: None }
 }
 
 /// Every relation between the picker's parts that must always hold.
@@ -26,31 +21,19 @@ fn check(picker: &Picker, asked: &[(u32, Pick)]) {
         let state = picker.states[piece as usize];
         let is = |wanted: PieceState| state == wanted;
         assert_eq!(picker.have.get(piece), is(PieceState::Have));
-        assert_eq!(
-            picker.wanted.get(piece),
-            !is(PieceState::Have) && !is(PieceState::Skipped)
-        );
+        assert_eq!(picker.wanted.get(piece), !is(PieceState::Have) && !is(PieceState::Skipped));
         assert_eq!(picker.open.get(piece), is(PieceState::Open));
-        assert_eq!(
-            picker.places.contains_key(&piece),
-            is(PieceState::Active) || is(PieceState::Verifying)
-        );
+        assert_eq!(picker.places.contains_key(&piece), is(PieceState::Active) || is(PieceState::Verifying));
         if picker.wanted.get(piece) {
             left += u64::from(picker.geometry.data_len(piece));
         }
     }
     assert_eq!(left, picker.left);
-    assert_eq!(
-        picker.actives.iter().filter(|active| active.live).count(),
-        picker.places.len()
-    );
+    assert_eq!(picker.actives.iter().filter(|active| active.live).count(), picker.places.len());
     for (&piece, &at) in &picker.places {
         let active = &picker.actives[at as usize];
         assert!(active.live && active.piece == piece && !active.is_untouched());
-        assert_eq!(
-            active.is_complete(),
-            picker.states[piece as usize] == PieceState::Verifying
-        );
+        assert_eq!(active.is_complete(), picker.states[piece as usize] == PieceState::Verifying);
         assert_eq!(active.listed, active.free > 0);
         assert_eq!(active.listed, picker.unfinished.contains(&at));
         for (index, copies) in active.copies().enumerate() {
@@ -72,13 +55,7 @@ fn a_fast_peer_fetches_whole_pieces_in_order() {
     }
     assert_eq!(out.len(), 21);
     for (at, picks) in out.chunks(BLOCKS as usize).enumerate() {
-        assert!(
-            picks
-                .iter()
-                .enumerate()
-                .all(|(index, pick)| pick.index == index as u32),
-            "{at}"
-        );
+        assert!(picks.iter().enumerate().all(|(index, pick)| pick.index == index as u32), "{at}");
         assert!(picks.iter().all(|pick| pick.piece == picks[0].piece));
     }
 }
@@ -91,25 +68,13 @@ fn fast_peers_take_different_pieces_and_slow_ones_share() {
     for slot in 0..3 {
         picker.pick(&seed(slot, &all), &mut None, 1, &mut rng, &mut out);
     }
-    assert!(
-        out[0].piece != out[1].piece
-            && out[1].piece != out[2].piece
-            && out[0].piece != out[2].piece
-    );
+    assert!(out[0].piece != out[1].piece && out[1].piece != out[2].piece && out[0].piece != out[2].piece);
     for slot in 3..5 {
-        let slow = Asker {
-            whole: false,
-            ..seed(slot, &all)
-        };
+        let slow = Asker { whole: false, ..seed(slot, &all) };
         picker.pick(&slow, &mut None, 2, &mut rng, &mut out);
     }
     assert!(out[3..].iter().all(|pick| pick.piece == out[3].piece));
-    assert!(
-        out[3..]
-            .iter()
-            .enumerate()
-            .all(|(index, pick)| pick.index == index as u32)
-    );
+    assert!(out[3..].iter().enumerate().all(|(index, pick)| pick.index == index as u32));
 }
 
 #[test]
@@ -149,30 +114,14 @@ fn high_priority_pieces_come_first_and_skipped_ones_never() {
 fn a_failed_piece_goes_to_one_peer_alone() {
     let (mut picker, mut rng, all) = (picker(), Rng::from_number(1), Bitfield::full(PIECES));
     picker.availability().add_whole();
-    picker.set_priorities(|piece| {
-        if piece == 2 {
-            Priority::Normal
-        } else {
-            Priority::Skip
-        }
-    });
+    picker.set_priorities(|piece| if piece == 2 { Priority::Normal } else { Priority::Skip });
     let mut out = Vec::new();
     picker.pick(&seed(0, &all), &mut None, 9, &mut rng, &mut out);
-    out.iter()
-        .for_each(|pick| assert!(picker.receive(*pick, 7).is_some()));
+    out.iter().for_each(|pick| assert!(picker.receive(*pick, 7).is_some()));
     assert_eq!(picker.parties(2), Some(&[7, 7, 7, 7][..]));
     assert!(picker.verified(2, false));
     let (mut again, mut current) = (Vec::new(), None);
-    picker.pick(
-        &Asker {
-            whole: false,
-            ..seed(1, &all)
-        },
-        &mut current,
-        2,
-        &mut rng,
-        &mut again,
-    );
+    picker.pick(&Asker { whole: false, ..seed(1, &all) }, &mut current, 2, &mut rng, &mut again);
     picker.pick(&seed(2, &all), &mut None, 9, &mut rng, &mut again);
     picker.pick_endgame(&seed(2, &all), 9, &mut rng, |_| false, &mut again);
     assert_eq!(again.len(), 2, "nobody else may touch it");
@@ -181,11 +130,7 @@ fn a_failed_piece_goes_to_one_peer_alone() {
     picker.disown(1);
     again.clear();
     picker.pick(&seed(2, &all), &mut None, 9, &mut rng, &mut again);
-    assert_eq!(
-        again.len(),
-        4,
-        "all of it goes to the next peer, whatever the last one sent"
-    );
+    assert_eq!(again.len(), 4, "all of it goes to the next peer, whatever the last one sent");
 }
 
 #[derive(Clone, Debug)]
@@ -204,12 +149,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let class = prop::sample::select(vec![
-        Priority::Skip,
-        Priority::Low,
-        Priority::Normal,
-        Priority::High,
-    ]);
+    let class = prop::sample::select(vec![Priority::Skip, Priority::Low, Priority::Normal, Priority::High]);
     prop_oneof![
         8 => (0usize..4, 1usize..7).prop_map(|(slot, count)| Step::Pick { slot, count }),
         2 => (0usize..4, 1usize..7).prop_map(|(slot, count)| Step::Endgame { slot, count }),

@@ -103,10 +103,10 @@ impl Swarm {
     }
 
     /// Disconnects a peer and tells the parent to ban it.
-    pub fn ban(&mut self, _now: Instant, conn: ConnId) {
+    pub fn ban(&mut self, now: Instant, conn: ConnId) {
         let party = self.peers.slot(conn).and_then(|slot| self.peers.get(slot)).map(|peer| peer.party);
         if let Some(party) = party {
-            self.ban_party(party, Reason::Banned);
+            self.ban_party(now, party, Reason::Banned);
         }
     }
 

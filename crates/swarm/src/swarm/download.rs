@@ -13,6 +13,9 @@ const STRAYS_MAX: u32 = 256;
 /// Blocks that an idle peer is asked for in the endgame at once.
 const ENDGAME_MAX: usize = 16;
 
+/// Requests that a peer refuses, though it does not choke us, before it is left: since its last block.
+const REFUSALS_MAX: u32 = 4000;
+
 /// How asking one peer ended.
 enum Filled {
     /// It has enough, or nothing for us.
@@ -42,11 +45,27 @@ impl Swarm {
             peer.in_down = true;
             self.ready_down.push(slot);
         }
-        let Some(received) = body.picker.receive(asked.pick, peer.party) else {
+        peer.down.add(len);
+        peer.refusals_in = 0;
+        let party = peer.party;
+        self.accept(now, party, slot, asked.pick, block)
+    }
+
+    /// A block that was asked for, from a peer or a web seed.
+    pub(super) fn accept(
+        &mut self,
+        _now: Instant,
+        party: u32,
+        slot: u32,
+        pick: Pick,
+        block: Block,
+    ) -> BlockVerdict {
+        let Some(body) = &mut self.body else { return BlockVerdict::Drop };
+        let len = u64::from(block.len);
+        let Some(received) = body.picker.receive(pick, party) else {
             self.stats.wasted += len;
             return BlockVerdict::Drop;
         };
-        peer.down.add(len);
         self.stats.downloaded += len;
         self.unwritten += len;
         if received.complete {
@@ -54,7 +73,8 @@ impl Swarm {
             self.outputs.push_back(Output::Verify { piece: block.piece, digests });
         }
         if received.duplicates {
-            self.cancel_others(slot, asked.pick, block);
+            self.cancel_others(slot, pick, block);
+            self.cancel_web(pick);
         }
         BlockVerdict::Accept
     }
@@ -94,13 +114,17 @@ impl Swarm {
         body.picker.release(asked.pick);
         peer.allowed_in.retain(|piece| *piece != block.piece);
         // Not again at once: whoever refuses without choking would be asked forever.
-        peer.refusals_in += 1;
         if !peer.peer_choking {
+            peer.refusals_in += 1;
             peer.idle_epoch = Some(body.picker.epoch());
         }
+        let flood = peer.refusals_in > REFUSALS_MAX;
         if peer.pipeline.is_empty() {
             body.picker.disown(slot);
             peer.current = None;
+        }
+        if flood {
+            self.disconnect(slot, Reason::Flood("refusals"));
         }
     }
 
@@ -171,7 +195,9 @@ impl Swarm {
 
     /// Asks one peer for as much as it should be asked for.
     fn fill(&mut self, now: Instant, slot: u32, down: &mut Bucket) -> Filled {
-        let (Some(peer), Some(body)) = (self.peers.get_mut(slot), &mut self.body) else { return Filled::Enough };
+        let (Some(peer), Some(body)) = (self.peers.get_mut(slot), &mut self.body) else {
+            return Filled::Enough;
+        };
         let open = !peer.peer_choking || !peer.allowed_in.is_empty();
         let room = peer.pipeline.room(&self.config);
         if !peer.am_interested || !open || room == 0 {
@@ -207,7 +233,13 @@ impl Swarm {
             if self.picks.is_empty() && peer.pipeline.is_empty() && body.picker.is_endgame() {
                 let pipeline = &peer.pipeline;
                 let is_mine = |pick: &Pick| pipeline.contains(pick);
-                body.picker.pick_endgame(&asker, count.min(ENDGAME_MAX), &mut self.rng, is_mine, &mut self.picks);
+                body.picker.pick_endgame(
+                    &asker,
+                    count.min(ENDGAME_MAX),
+                    &mut self.rng,
+                    is_mine,
+                    &mut self.picks,
+                );
                 self.stats.endgame_requests += self.picks.len() as u64;
             }
         }

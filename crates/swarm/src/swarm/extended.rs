@@ -2,7 +2,12 @@
 //! don't-have (54).
 
 use super::{Swarm, messages::Result};
-use crate::{Event, Message, Output, Reason, metadata::{Outcome, Want}, peers::Peer, pex};
+use crate::{
+    Event, Message, Output, Reason,
+    metadata::{Outcome, Want},
+    peers::Peer,
+    pex,
+};
 use peerage_base::{Instant, limits};
 use peerage_wire::extension::{self, Extended, HANDSHAKE_ID, LOCAL_IDS, MetadataMessage, flags};
 use std::collections::BTreeMap;
@@ -97,7 +102,9 @@ impl Swarm {
                 self.metadata.handle_reject(now, slot);
                 self.poll_metadata(now);
             }
-            MetadataMessage::Data { piece, total_size, bytes } if self.body.is_none() && !self.metadata_done => {
+            MetadataMessage::Data { piece, total_size, bytes }
+                if self.body.is_none() && !self.metadata_done =>
+            {
                 match self.metadata.handle_data(slot, piece, total_size, bytes) {
                     Outcome::Going => {
                         let wants = self.metadata.more(slot);
@@ -109,7 +116,7 @@ impl Swarm {
                     }
                     Outcome::Bad => {
                         if let Some(party) = self.peers.get(slot).map(|peer| peer.party) {
-                            self.ban_party(party, Reason::BadMetadata);
+                            self.ban_party(now, party, Reason::BadMetadata);
                         }
                         self.poll_metadata(now);
                     }

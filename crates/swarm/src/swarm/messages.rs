@@ -20,7 +20,7 @@ impl Swarm {
         let fast = self.peers.get(slot).is_some_and(|peer| peer.fast);
         match message {
             Message::Request(block) => self.on_request(now, slot, block),
-            Message::Have(piece) => self.on_have(slot, piece),
+            Message::Have(piece) => self.on_have(now, slot, piece),
             Message::Cancel(block) => {
                 self.on_cancel(slot, block);
                 Ok(())
@@ -40,7 +40,11 @@ impl Swarm {
             }
             Message::Bitfield(bytes) => self.on_bitfield(now, slot, bytes),
             Message::Extended { id, payload } => self.on_extended(now, slot, id, &payload),
-            Message::HaveAll | Message::HaveNone | Message::Suggest(_) | Message::Reject(_) | Message::AllowedFast(_)
+            Message::HaveAll
+            | Message::HaveNone
+            | Message::Suggest(_)
+            | Message::Reject(_)
+            | Message::AllowedFast(_)
                 if !fast =>
             {
                 Err(NOT_FAST)
@@ -59,7 +63,7 @@ impl Swarm {
         }
     }
 
-    fn on_have(&mut self, slot: u32, piece: u32) -> Result {
+    fn on_have(&mut self, now: Instant, slot: u32, piece: u32) -> Result {
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
         let Some(body) = &mut self.body else {
             if piece >= limits::PIECES_MAX {
@@ -83,7 +87,7 @@ impl Swarm {
             self.update_interest(slot);
             self.mark_down(slot);
         }
-        self.on_told(slot, piece);
+        self.on_told(now, slot, piece);
         self.part_if_redundant(slot);
         Ok(())
     }
@@ -126,11 +130,11 @@ impl Swarm {
     }
 
     /// The peer has these pieces, those that it named before among them.
-    fn learn(&mut self, _now: Instant, slot: u32, have: Bitfield) {
+    fn learn(&mut self, now: Instant, slot: u32, have: Bitfield) {
         let (Some(peer), Some(body)) = (self.peers.get_mut(slot), &mut self.body) else { return };
         let availability = body.picker.availability();
         peer.have.iter().for_each(|piece| availability.remove(piece));
-        peer.whole = have.len() > 0 && have.is_full();
+        peer.whole = !have.is_empty() && have.is_full();
         if peer.whole {
             availability.add_whole();
         } else {
@@ -141,6 +145,7 @@ impl Swarm {
         peer.idle_epoch = None;
         self.update_interest(slot);
         self.mark_down(slot);
+        self.poll_hashes(now);
         self.part_if_redundant(slot);
     }
 
@@ -198,7 +203,7 @@ impl Swarm {
     }
 
     /// Tells the peer what we have: the first message, BEP 3.
-    pub(super) fn say_pieces(&mut self, slot: u32) {
+    pub(super) fn say_pieces(&mut self, now: Instant, slot: u32) {
         let Some(peer) = self.peers.get(slot) else { return };
         let (fast, have) = (peer.fast, self.body.as_ref().map(|body| body.picker.have()));
         let message = match have {
@@ -210,7 +215,7 @@ impl Swarm {
         if let Some(message) = message {
             self.peers.send(slot, &message);
         }
-        self.reveal(slot);
+        self.reveal(now, slot);
         self.allow_fast(slot);
     }
 

@@ -145,7 +145,8 @@ impl Swarm {
             peer.in_up = false;
             let mut refused = Vec::new();
             while self.peers.get(slot).is_some_and(|peer| peer.credit > 0) {
-                let Some(block) = self.peers.get_mut(slot).and_then(|peer| peer.uploads.pop(&mut refused)) else {
+                let Some(block) = self.peers.get_mut(slot).and_then(|peer| peer.uploads.pop(&mut refused))
+                else {
                     break;
                 };
                 self.send_block(now, slot, block);

@@ -11,8 +11,10 @@ impl Swarm {
     pub(super) fn on_store(&mut self, now: Instant, event: StoreEvent) {
         match event {
             StoreEvent::Written { len, .. } => self.on_settled(u64::from(len)),
-            StoreEvent::Verified { piece, ok: true, digests } => self.on_right(now, piece, digests.as_deref()),
-            StoreEvent::Verified { piece, ok: false, digests } => self.on_wrong(piece, digests),
+            StoreEvent::Verified { piece, ok: true, digests } => {
+                self.on_right(now, piece, digests.as_deref())
+            }
+            StoreEvent::Verified { piece, ok: false, digests } => self.on_wrong(now, piece, digests),
             StoreEvent::Failed { piece, begin, len, full_disk } => {
                 self.on_settled(u64::from(len));
                 if let Some(body) = &mut self.body {
@@ -50,16 +52,19 @@ impl Swarm {
                 self.peers.send(slot, &Message::Have(piece));
             }
         }
-        guilty.into_iter().for_each(|party| self.ban_party(party, Reason::BadData));
+        guilty.into_iter().for_each(|party| self.ban_party(now, party, Reason::BadData));
         self.check_done();
-        let _ = now;
     }
 
     fn count_files(&mut self, piece: u32) {
         let Some(body) = &mut self.body else { return };
         let info = body.hashes.info().clone();
         for file in info.layout.files_of(piece) {
-            let holds = info.layout.files().get(file).is_some_and(|entry| entry.pieces.contains(&piece) && !entry.is_pad());
+            let holds = info
+                .layout
+                .files()
+                .get(file)
+                .is_some_and(|entry| entry.pieces.contains(&piece) && !entry.is_pad());
             let Some(missing) = body.missing.get_mut(file).filter(|_| holds) else { continue };
             *missing = missing.saturating_sub(1);
             if *missing == 0 {
@@ -68,7 +73,7 @@ impl Swarm {
         }
     }
 
-    fn on_wrong(&mut self, piece: u32, digests: Option<Vec<Digest>>) {
+    fn on_wrong(&mut self, now: Instant, piece: u32, digests: Option<Vec<Digest>>) {
         let Some(body) = &mut self.body else { return };
         let Some(parties) = body.picker.parties(piece).map(<[u32]>::to_vec) else { return };
         let verdict = self.blame.failed(piece, &parties, digests);
@@ -83,7 +88,7 @@ impl Swarm {
         self.stats.failed += u64::from(body.picker.geometry().data_len(piece));
         self.event(Event::PieceFailed { piece });
         if let Verdict::Guilty(guilty) = verdict {
-            guilty.into_iter().for_each(|party| self.ban_party(party, Reason::BadData));
+            guilty.into_iter().for_each(|party| self.ban_party(now, party, Reason::BadData));
         }
     }
 

@@ -35,6 +35,8 @@ impl Swarm {
         self.poll_metadata(now);
         self.exchange(now);
         self.poll_hashes(now);
+        self.tick_super_seeding(now);
+        self.web_rate.tick(now);
         self.update_counts();
     }
 
@@ -44,7 +46,7 @@ impl Swarm {
         peer.up.tick(now);
         peer.pipeline.tick(now, &self.config);
         if self.ticks.is_multiple_of(TICKS_PER_PARDON) {
-            (peer.chokes, peer.invalid, peer.refused_choked) = (0, 0, 0);
+            (peer.chokes, peer.invalid, peer.refused_choked, peer.hashes_served) = (0, 0, 0, 0);
         }
         if now.since(peer.last_received) >= self.config.idle_timeout {
             self.disconnect(slot, Reason::Idle);
@@ -79,7 +81,8 @@ impl Swarm {
         stats.peers = self.peers.len() as u32;
         stats.seeds = self.peers.iter().filter(|peer| peer.is_seed()).count() as u32;
         // Rates of choking look back 20 s; what people see is the sum of the quicker meters.
-        stats.download_rate = self.peers.iter().map(|peer| peer.pipeline.rate() as u64).sum();
+        let from_peers: u64 = self.peers.iter().map(|peer| peer.pipeline.rate() as u64).sum();
+        stats.download_rate = from_peers + self.web_rate.rate() as u64;
         stats.upload_rate = self.peers.iter().map(|peer| peer.up.rate() as u64).sum();
         stats.requests_out = self.peers.iter().map(|peer| peer.pipeline.len() as u32).sum();
         stats.requests_in = self.peers.iter().map(|peer| peer.uploads.len() as u32).sum();

@@ -5,8 +5,8 @@
 use peerage_base::{ConnId, Duration, InfoHashes, Instant, Rng};
 use peerage_content::{Hashes, Info};
 use peerage_swarm::{
-    Bitfield, Block, BlockVerdict, Bucket, Config, Content, Event, Handshake, Local, Message, Output, PeerChange,
-    Reason, StoreEvent, Swarm,
+    Bitfield, Block, BlockVerdict, Bucket, Config, Content, Event, Handshake, Local, Message, Output,
+    PeerChange, Reason, StoreEvent, Swarm,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,7 +20,9 @@ const VERIFY_TIME: Duration = Duration::from_millis(2);
 /// A version 1 torrent of one file.
 pub fn info(total: u64, piece_len: u32) -> Arc<Info> {
     let pieces = total.div_ceil(u64::from(piece_len));
-    let mut raw = format!("d6:lengthi{total}e4:name4:test12:piece lengthi{piece_len}e6:pieces{}:", pieces * 20).into_bytes();
+    let mut raw =
+        format!("d6:lengthi{total}e4:name4:test12:piece lengthi{piece_len}e6:pieces{}:", pieces * 20)
+            .into_bytes();
     raw.extend((0..pieces * 20).map(|at| (at % 251) as u8));
     raw.push(b'e');
     Arc::new(Info::parse(&raw).unwrap())
@@ -221,7 +223,9 @@ impl World {
     /// Runs until all nodes are done; returns the seconds it took.
     pub fn run_to_end(&mut self, limit_secs: u64) -> f64 {
         let start = self.now;
-        let done = self.run(Duration::from_secs(limit_secs), |world| world.nodes.iter().all(|node| node.swarm.is_done()));
+        let done = self.run(Duration::from_secs(limit_secs), |world| {
+            world.nodes.iter().all(|node| node.swarm.is_done())
+        });
         let left: Vec<u64> = self.nodes.iter().map(|node| node.swarm.stats().left).collect();
         assert!(done, "not done after {limit_secs} s; left: {left:?}");
         self.now.since(start).as_secs_f64()
@@ -280,7 +284,8 @@ impl World {
                 of.received += 1;
                 if of.swarm.handle_block(now, conn, block) == BlockVerdict::Accept {
                     of.store.entry(block.piece).or_default().insert(block.begin, bad);
-                    let written = StoreEvent::Written { piece: block.piece, begin: block.begin, len: block.len };
+                    let written =
+                        StoreEvent::Written { piece: block.piece, begin: block.begin, len: block.len };
                     self.schedule(Duration::from_micros(200), Happening::Store { node, event: written });
                 }
             }
@@ -310,7 +315,9 @@ impl World {
 
     fn output(&mut self, node: usize, output: Output) {
         match output {
-            Output::Send { conn, bytes } => self.transmit(node, conn, bytes.len() as u64, Cargo::Frames(bytes)),
+            Output::Send { conn, bytes } => {
+                self.transmit(node, conn, bytes.len() as u64, Cargo::Frames(bytes))
+            }
             Output::SendBlock { conn, block } => {
                 let of = &mut self.nodes[node];
                 *of.blocks_sent.entry(block).or_default() += 1;
