@@ -4,9 +4,9 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def _names(text, known, what):
 
 
 def _arguments(arguments):
-    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(prog="bench/run", description="Benchmarks BitTorrent clients beside Peerage.")
     parser.add_argument("--quick", action="store_true", help="one to one only: floor, libtorrent, peerage")
     parser.add_argument("--only", default=[], type=lambda text: _names(text, SCENARIOS, "scenario"),
                         metavar="A,B", help=f"scenarios, of: {', '.join(SCENARIOS)}")
@@ -44,6 +44,8 @@ def _arguments(arguments):
     parser.add_argument("--tmpfs", default="/dev/shm", metavar="DIR", help="a folder in memory (/dev/shm)")
     parser.add_argument("--work", default=BENCH / ".work", type=Path, metavar="DIR",
                         help="a folder on a real disk (bench/.work)")
+    parser.add_argument("--wait-idle", type=int, default=0, metavar="S",
+                        help="before each run, wait at most so long until the machine is idle (0)")
     parser.add_argument("--with-rqbit", action="store_true", help="build rqbit, which takes long")
     parser.add_argument("--no-install", action="store_true", help="take the clients as they are")
     parser.add_argument("--output", type=Path, metavar="FILE",
@@ -91,18 +93,34 @@ def _skipped():
     return skipped
 
 
+def _own_folder(parent, prefix):
+    """A folder named after this process; those of processes that were killed go."""
+    for folder in parent.glob(f"{prefix}*"):
+        pid = folder.name.removeprefix(prefix)
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = parent / f"{prefix}{os.getpid()}"
+    folder.mkdir()
+    return folder
+
+
+def _end(*_):
+    raise KeyboardInterrupt
+
+
 def main(arguments=None):
     options = _arguments(arguments)
+    signal.signal(signal.SIGTERM, _end)
     options.work.mkdir(parents=True, exist_ok=True)
     rqbit.search_path = f"{options.work / 'rqbit' / 'bin'}:{tools.SYSTEM_PATH}"
     floor = _build_floor()
     _build_peerage()
-    memory = Path(tempfile.mkdtemp(prefix="peerage-bench-", dir=options.tmpfs))
-    disk = Path(tempfile.mkdtemp(prefix="run-", dir=options.work))
+    memory = _own_folder(Path(options.tmpfs), "peerage-bench-")
+    disk = _own_folder(options.work, "run-")
     scenarios = []
     bench = None
     try:
-        bench = Bench(memory, disk, floor, _say)
+        bench = Bench(memory, disk, floor, _say, options.wait_idle)
         plan = Plan(bench, options.size * MIB, options.runs, options.clients, _skipped())
         jobs = [quick] if options.quick else [SCENARIOS[name] for name in options.only or SCENARIOS]
         for job in jobs:

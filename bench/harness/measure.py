@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -27,6 +28,24 @@ def anonymous_bytes(pid):
     except OSError:
         pass
     return 0
+
+
+def busy_seconds():
+    """CPU seconds that all cores together have worked since boot."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        # user nice system idle iowait irq softirq steal; guest time is in user
+        fields = [int(field) for field in stat.readline().split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / TICK
+
+
+def wait_idle(limit_s, share=0.15, window_s=0.5):
+    """Waits, at most so long, until less than that share of the machine is used."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        before = busy_seconds()
+        time.sleep(window_s)
+        if busy_seconds() - before < share * window_s * os.cpu_count():
+            return
 
 
 class PeakMemory:

@@ -4,12 +4,16 @@ import datetime
 import os
 import platform
 import re
+import statistics
 from pathlib import Path
 
 from .contestants import CONTESTANTS
 from .measure import GIB, MIB
 from .scenarios import FLOOR
 from .targets import judge
+
+#: share of the machine that the harness itself and the kernel may use
+QUIET = 0.08
 
 NOTES = """\
 How it is measured: `bench/run` runs every client of a table in turn, round by
@@ -43,7 +47,8 @@ def machine():
         if line.startswith("MemTotal"):
             memory = int(line.split()[1]) * 1024
     flags = Path("/proc/cpuinfo").read_text()
-    extensions = [name for name, flag in (("SHA", "sha_ni"), ("AVX-512", "avx512f")) if re.search(rf"\b{flag}\b", flags)]
+    known = (("SHA", "sha_ni"), ("AVX-512", "avx512f"))
+    extensions = [name for name, flag in known if re.search(rf"\b{flag}\b", flags)]
     kernel = ".".join(platform.release().split(".")[:2])
     congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     return (f"{os.cpu_count()} cores of an {model} ({', '.join(extensions) or 'no'} extensions), "
@@ -143,6 +148,15 @@ def _create_table(scenario):
     return _table(head, rows)
 
 
+def _others(scenario):
+    """A warning when other programs took part of the machine."""
+    shares = [result.others for row in scenario.rows for result in row.good]
+    if not shares or max(shares) < QUIET:
+        return ""
+    return (f"\nOther programs used {statistics.median(shares):.0%} of the machine during the median run, "
+            f"{max(shares):.0%} at worst.\n")
+
+
 TABLES = {"transfer": _transfer_table, "swarm": _swarm_table, "create": _create_table}
 
 
@@ -171,5 +185,5 @@ def render(scenarios, size, runs, versions):
     if targets := _targets(scenarios):
         parts.append(targets)
     for scenario in scenarios:
-        parts.append(f"## {scenario.title}\n\n{TABLES[scenario.shape](scenario)}\n")
+        parts.append(f"## {scenario.title}\n\n{TABLES[scenario.shape](scenario)}\n{_others(scenario)}")
     return "\n".join(parts)

@@ -1,9 +1,7 @@
 """Which runs there are. Contestants of a scenario run interleaved, round by round."""
 
-import resource
 import shutil
 import statistics
-import time
 from dataclasses import dataclass, field
 from typing import Callable
 
@@ -171,19 +169,11 @@ class Plan:
         folder = self.bench.memory / "create"
         folder.mkdir()
         try:
-            before, start = _cpu(), time.monotonic()
-            maker(folder / "x.torrent")
-            return Result(payload.size, time.monotonic() - start, _cpu() - before)
+            return self.bench.timed_alone(payload, lambda: maker(folder / "x.torrent"))
         except (ClientError, OSError) as error:
             return Result(payload.size, error=str(error)[:200])
         finally:
             shutil.rmtree(folder)
-
-
-def _cpu():
-    """CPU seconds of this process and of its children that ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 #: name -> function of a Plan; the order of a full run

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .contestants import CONTESTANTS, PEERAGE
 from .measure import MIB
-from .scenarios import CAP, FLOOR, LEECHERS, PACED_LEECHES, LEECHES, SEEDS
+from .scenarios import CAP, FLOOR, LEECHES, PACED_LEECHES, SEEDS, SMALL_MIB
 
 
 @dataclass(frozen=True)
@@ -17,75 +17,71 @@ class Judgement:
     met: bool
 
 
-def _speed(scenario, name):
+def _figure(scenario, name, attribute="mib_per_second"):
+    """Median of a row; 0 when all its runs failed, None when it did not take part."""
     row = scenario.row(name)
-    return row.middle("mib_per_second") if row else 0.0
+    return row.middle(attribute) if row else None
 
 
-def _fastest(scenario, names, attribute="mib_per_second"):
-    """(name, figure) of the fastest of those that finished; (None, 0) if none did."""
-    figures = {name: scenario.row(name).middle(attribute) for name in names if scenario.row(name)}
+def _fastest(scenario, names):
+    """(name, MiB/s) of the fastest of those that finished; (None, 0) if none did."""
+    figures = {name: _figure(scenario, name) for name in names}
     figures = {name: figure for name, figure in figures.items() if figure}
     return max(figures.items(), key=lambda item: item[1]) if figures else (None, 0.0)
 
 
-def _at_least(what, ours, reference, factor, of):
-    if not ours or not reference:
+def _judge(what, ours, reference, of, at_least=None, at_most=None):
+    """None when one side did not take part; not met when our runs failed."""
+    if ours is None or not reference:
         return None
+    wanted = f"at least {at_least:g} x {of}" if at_most is None else f"at most {at_most:g} x {of}"
+    if not ours:
+        return Judgement(what, wanted, "failed", False)
     ratio = ours / reference
-    return Judgement(what, f"at least {factor:g} x {of}", f"{ratio:.2f}", ratio >= factor)
-
-
-def _at_most(what, ours, reference, factor, of):
-    if not ours or not reference:
-        return None
-    ratio = ours / reference
-    return Judgement(what, f"at most {factor:g} x {of}", f"{ratio:.2f}", ratio <= factor)
+    met = ratio >= at_least if at_most is None else ratio <= at_most
+    return Judgement(what, wanted, f"{ratio:.2f}", met)
 
 
 def _pair(scenario):
-    ours = _speed(scenario, PEERAGE)
+    ours, title = _figure(scenario, PEERAGE), scenario.title
     defaults = [row.name for row in scenario.rows if row.name in CONTESTANTS and CONTESTANTS[row.name].default]
     name, fastest = _fastest(scenario, defaults)
-    title = scenario.title
-    yield _at_least(f"{title}: speed", ours, fastest, 1.3, f"the fastest with defaults ({name})")
-    yield _at_least(f"{title}: speed", ours, _speed(scenario, "libtorrent-tuned"), 1.0, "libtorrent tuned")
-    yield _at_least(f"{title}: speed", ours, _speed(scenario, FLOOR), 0.85, "the floor")
-    row, floor = scenario.row(PEERAGE), scenario.row(FLOOR)
-    if row and row.good and floor:
-        yield _at_most(f"{title}: CPU of both sides", row.middle("cpu_per_gib"), floor.middle("cpu_per_gib"),
-                       1.15, "the floor's")
-        peak = max(row.middle("seed_anonymous"), row.middle("leech_anonymous")) / MIB
+    speed = f"{title}: speed"
+    yield _judge(speed, ours, fastest, f"the fastest with defaults ({name})", at_least=1.3)
+    yield _judge(speed, ours, _figure(scenario, "libtorrent-tuned"), "libtorrent tuned", at_least=1.0)
+    yield _judge(speed, ours, _figure(scenario, FLOOR), "the floor", at_least=0.85)
+    if ours:
+        cpu = "cpu_per_gib"
+        yield _judge(f"{title}: CPU of both sides", _figure(scenario, PEERAGE, cpu), _figure(scenario, FLOOR, cpu),
+                     "the floor's", at_most=1.15)
+        peak = max(_figure(scenario, PEERAGE, side) for side in ("seed_anonymous", "leech_anonymous")) / MIB
         yield Judgement(f"{title}: anonymous memory of either side", "at most 64 MiB", f"{peak:.0f} MiB", peak <= 64)
 
 
 def _swarms(found):
     if free := found.get("swarm"):
-        ours = free.row(PEERAGE)
         others = {row.name: row.middle("seconds") for row in free.rows if row.name != PEERAGE and row.good}
-        if ours and ours.good and others:
+        if others:
             name = min(others, key=others.get)
-            yield _at_most(free.title, ours.middle("seconds"), others[name], 1.0, f"the fastest ({name})")
+            yield _judge(free.title, _figure(free, PEERAGE, "seconds"), others[name], f"the fastest ({name})",
+                         at_most=1.0)
     if capped := found.get("swarm-capped"):
-        ours = capped.row(PEERAGE)
-        if ours and ours.good:
-            median = ours.median
-            # The leechers' own bandwidth has no limit here: the fluid bound is F/us.
-            bound = median.size / CAP
-            yield _at_most(capped.title, ours.middle("seconds"), bound, 1.15, f"the fluid bound ({bound:g} s)")
-            yield Judgement(f"{capped.title}: copies sent by the seed", "at most 1.2",
-                            f"{ours.middle('copies'):.2f}", ours.middle("copies") <= 1.2)
+        # The leechers' own bandwidth has no limit here: the fluid bound is F/us.
+        bound = SMALL_MIB * MIB / CAP
+        yield _judge(capped.title, _figure(capped, PEERAGE, "seconds"), bound, f"the fluid bound ({bound:g} s)",
+                     at_most=1.15)
+        copies = _figure(capped, PEERAGE, "copies")
+        if copies:
+            yield Judgement(f"{capped.title}: copies sent by the seed", "at most 1.2", f"{copies:.2f}", copies <= 1.2)
 
 
 def _foreign(found):
     for name, leeches in (("foreign", LEECHES), ("paced", PACED_LEECHES)):
-        scenario = found.get(name)
-        if scenario is None:
-            continue
-        for leech in leeches:
-            ours = _speed(scenario, f"{PEERAGE} to {leech}")
-            best, fastest = _fastest(scenario, [f"{seed} to {leech}" for seed in SEEDS if seed != PEERAGE])
-            yield _at_least(f"{leech} as leecher", ours, fastest, 1.0, f"its fastest foreign seed ({best})")
+        if scenario := found.get(name):
+            for leech in leeches:
+                best, fastest = _fastest(scenario, [f"{seed} to {leech}" for seed in SEEDS if seed != PEERAGE])
+                yield _judge(f"{leech} as leecher", _figure(scenario, f"{PEERAGE} to {leech}"), fastest,
+                             f"its fastest foreign seed ({best})", at_least=1.0)
 
 
 def judge(scenarios):
@@ -96,18 +92,14 @@ def judge(scenarios):
         if name in found:
             judgements += _pair(found[name])
     if "v1" in found:
-        base = _speed(found["v1"], PEERAGE)
+        base = _figure(found["v1"], PEERAGE)
         for name, factor in (("v2", 0.9), ("hybrid", 1.0), ("disk", 0.85)):
             if name in found:
-                judgements.append(_at_least(found[name].title, _speed(found[name], PEERAGE), base, factor,
-                                            "our v1 on tmpfs"))
+                judgements.append(_judge(found[name].title, _figure(found[name], PEERAGE), base,
+                                         "our v1 on tmpfs", at_least=factor))
     judgements += _swarms(found)
     judgements += _foreign(found)
     if create := found.get("create"):
-        judgements.append(_at_least(create.title, _speed(create, PEERAGE),
-                                    create.rows[0].middle("mib_per_second"), 0.9, "the two hashes alone"))
+        judgements.append(_judge(create.title, _figure(create, PEERAGE), create.rows[0].middle("mib_per_second"),
+                                 "the two hashes alone", at_least=0.9))
     return [judgement for judgement in judgements if judgement]
-
-
-#: said with the swarm's figures
-LEECHERS_NOTE = f"{LEECHERS} leechers, all told of each other"

@@ -1,6 +1,8 @@
 """One measured run: a pair, a swarm, or the floor."""
 
 import json
+import os
+import resource
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
@@ -14,7 +16,7 @@ from clients.tools import MissingClient
 from clients.trackers import OpenTracker
 from interop.payload import Hashes
 
-from .measure import GIB, MIB, PeakMemory, WarmPages
+from .measure import GIB, MIB, PeakMemory, WarmPages, busy_seconds, wait_idle
 from .payload import FILE_NAME
 
 POLL_S = 0.02
@@ -34,6 +36,8 @@ class Result:
     leech_anonymous: int = 0
     uploaded: int = 0
     leech_seconds: list = field(default_factory=list)
+    #: share of the machine that neither side used but somebody did
+    others: float = 0.0
     error: str = ""
 
     @property
@@ -57,6 +61,11 @@ class Result:
         """Copies of the payload that the seed sent."""
         return self.uploaded / self.size
 
+    def note_others(self, busy):
+        """``busy``: CPU seconds of all cores during the run."""
+        rest = busy - self.seed_cpu - self.leech_cpu
+        self.others = max(rest, 0.0) / (self.seconds * os.cpu_count()) if self.seconds else 0.0
+
     def as_json(self):
         return asdict(self)
 
@@ -64,11 +73,12 @@ class Result:
 class Bench:
     """The machine side of all runs: folders, warm pages, the floor program."""
 
-    def __init__(self, memory_folder, disk_folder, floor_program, say):
+    def __init__(self, memory_folder, disk_folder, floor_program, say, idle_s=0):
         self.memory = Path(memory_folder)
         self.disk = Path(disk_folder)
         self.floor_program = floor_program
         self.say = say
+        self.idle_s = idle_s
         self.memory.mkdir(parents=True, exist_ok=True)
         self.disk.mkdir(parents=True, exist_ok=True)
         self.warm = WarmPages(self.memory)
@@ -78,6 +88,10 @@ class Bench:
     def close(self):
         self.warm.close()
         rmtree(self.memory, ignore_errors=True)
+
+    def _warm(self, size):
+        wait_idle(self.idle_s)
+        self.warm.hold(size)
 
     @contextmanager
     def _folders(self, on_disk):
@@ -128,7 +142,7 @@ class Bench:
         return result
 
     def _run_pair(self, result, seed, leech, torrent, folder, downloads, limit_s):
-        self.warm.hold(result.size)
+        self._warm(result.size)
         seed.start()
         leech.start()
         seed_dials = seed.dials and not leech.dials
@@ -138,7 +152,7 @@ class Bench:
             if not seed.dials_at_start:
                 seed.seed(torrent, folder)
             self.warm.release()
-            leech_cpu = leech.cpu()
+            leech_cpu, busy = leech.cpu(), busy_seconds()
             if seed.dials_at_start:
                 seed.seed(torrent, folder, dial=[leech.address])
                 seed_cpu, start = seed.cpu(), time.monotonic()
@@ -148,7 +162,7 @@ class Bench:
         else:
             seed.seed(torrent, folder)
             self.warm.release()
-            seed_cpu = seed.cpu()
+            seed_cpu, busy = seed.cpu(), busy_seconds()
             leech_cpu = leech.cpu() if leech.client.process else 0.0
             start = time.monotonic()
             leech.fetch(torrent, downloads, [seed.address], stay=False)
@@ -158,6 +172,7 @@ class Bench:
             finally:
                 result.seed_cpu = seed.cpu() - seed_cpu
                 result.leech_cpu = leech.cpu() - leech_cpu
+                result.note_others(busy_seconds() - busy)
         result.seed_anonymous, result.leech_anonymous = memory.peaks[seed.pid], memory.peaks[leech.pid]
 
     def swarm(self, contestant, payload, kind, leechers, upload_limit=None, limit_s=120):
@@ -171,12 +186,12 @@ class Bench:
                 for peer in (seed, *crowd):
                     stack.callback(peer.stop)
                 torrent = stack.enter_context(self._torrent(payload, kind, state, not seed.dials))
-                self.warm.hold(payload.size * leechers)
+                self._warm(payload.size * leechers)
                 for peer in (seed, *crowd):
                     peer.start()
                 seed.seed(torrent, data / "seed")
                 self.warm.release()
-                seed_cpu, start = seed.cpu(), time.monotonic()
+                seed_cpu, busy, start = seed.cpu(), busy_seconds(), time.monotonic()
                 for number, peer in enumerate(crowd):
                     folder = downloads / str(number)
                     folder.mkdir()
@@ -185,6 +200,7 @@ class Bench:
                     _wait_all(crowd, start, limit_s, result)
                 result.seed_cpu = seed.cpu() - seed_cpu
                 result.leech_cpu = sum(peer.cpu() for peer in crowd)
+                result.note_others(busy_seconds() - busy)
                 result.seed_anonymous = memory.peaks[seed.pid]
                 result.leech_anonymous = max(memory.peaks[peer.pid] for peer in crowd)
                 result.uploaded = seed.uploaded()
@@ -201,22 +217,40 @@ class Bench:
     def floor(self, payload, *, hashed="sha1", sender="sendfile", receiver="two", on_disk=False):
         """The bare job, in the program bench/floor."""
         with self._folders(on_disk) as (_, _, downloads):
-            self.warm.hold(payload.size)
+            self._warm(payload.size)
             self.warm.release()
+            busy = busy_seconds()
             answer = self._floor_program(
                 "transfer", "--input", payload.path, "--output", downloads / FILE_NAME,
                 "--hash", hashed, "--sender", sender, "--receiver", receiver)
-        return Result(payload.size, answer["seconds"], answer["seed_cpu_seconds"], answer["leech_cpu_seconds"])
+            busy = busy_seconds() - busy
+        result = Result(payload.size, answer["seconds"], answer["seed_cpu_seconds"], answer["leech_cpu_seconds"])
+        result.note_others(busy)
+        return result
 
     def floor_hash(self, payload):
         """SHA-1 and SHA-256 of the payload on all cores."""
-        answer = self._floor_program("hash", "--input", payload.path)
-        return Result(payload.size, answer["seconds"], answer["cpu_seconds"])
+        return self.timed_alone(payload, lambda: self._floor_program("hash", "--input", payload.path))
+
+    def timed_alone(self, payload, work):
+        """Wall and CPU time of work in this process and children that it waits for."""
+        wait_idle(self.idle_s)
+        busy, cpu, start = busy_seconds(), _own_cpu(), time.monotonic()
+        work()
+        result = Result(payload.size, time.monotonic() - start, _own_cpu() - cpu)
+        result.note_others(busy_seconds() - busy)
+        return result
 
     def _floor_program(self, *arguments):
         done = subprocess.run([self.floor_program, *map(str, arguments)], capture_output=True, text=True,
                               timeout=FLOOR_TIMEOUT_S, check=True)
         return json.loads(done.stdout)
+
+
+def _own_cpu():
+    """CPU seconds of this process and of its children that ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _wait_all(leechers, start, limit_s, result):

@@ -60,8 +60,12 @@ class Leecher:
 
     async def _fetch(self, index):
         wanted = self.torrent.blocks(index)
-        for begin, length in wanted:
-            await self.link.request(index, begin, length)
+
+        async def ask():
+            for begin, length in wanted:
+                await self.link.request(index, begin, length)
+
+        await ask()
         got = {}
         while len(got) < len(wanted):
             kind, payload = await self.link.message()
@@ -69,8 +73,8 @@ class Leecher:
                 piece, begin = struct.unpack(">II", payload[:8])
                 if piece == index:
                     got[begin] = payload[8:]
-            elif kind == wire.CHOKE:
-                return "refused"
+            elif kind == wire.UNCHOKE:  # after a choke, which has dropped the requests
+                await ask()
             else:
                 self._note(kind, payload)
         data = b"".join(got[begin] for begin, _ in wanted)
@@ -87,6 +91,36 @@ class Leecher:
     def close(self):
         if self.link:
             self.link.close()
+
+
+class Observer:
+    """A peer that has nothing, wants nothing, and notes what the other side says it
+    has. (To a seed, many clients do not say it: the seed has all of it anyway.)"""
+
+    def __init__(self, torrent, haves, local_host):
+        self.torrent = torrent
+        self.haves = haves
+        self.local_host = local_host
+        self.connections = 0
+
+    async def run(self, address):
+        """Watches until cancelled; connects again whenever the other side comes back."""
+        while True:
+            link = None
+            try:
+                link = await open_link(address, self.torrent, local_host=self.local_host)
+                self.connections += 1
+                while True:
+                    kind, payload = await link.message()
+                    if kind == wire.BITFIELD:
+                        self.haves |= self.torrent.pieces_of(payload)
+                    elif kind == wire.HAVE:
+                        self.haves.add(int.from_bytes(payload, "big"))
+            except (Closed, OSError, TimeoutError):
+                await asyncio.sleep(0.02)
+            finally:
+                if link:
+                    link.close()
 
 
 class Trader:

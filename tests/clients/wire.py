@@ -124,6 +124,8 @@ class Link:
             raise Closed(str(error)) from None
 
     async def send_raw(self, data):
+        if self.writer.is_closing():
+            raise Closed("closed")
         try:
             self.writer.write(data)
             await self.writer.drain()

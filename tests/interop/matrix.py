@@ -77,6 +77,7 @@ def possible_cells():
 #: clients that dial loopback peers that they learn of by peer exchange
 PEX_CLIENTS = ("libtorrent", "qbittorrent-5", "rtorrent", "webtorrent", "aria2-1.37")
 #: clients that tell others of peers; webtorrent only listens to what it is told
+#: (rtorrent tells up to four minutes after the connection, and leaves "added.f" out)
 PEX_TELLERS = ("libtorrent", "qbittorrent-5", "rtorrent", "aria2-1.37")
 #: what stands in the table for the rest: (case, reason)
 PEX_IMPOSSIBLE = [

@@ -10,7 +10,7 @@ from clients.base import wait_for
 from interop import matrix, payload
 
 pytestmark = pytest.mark.cells
-TIMEOUT_S = 75
+TIMEOUT_S = 45
 
 
 @pytest.mark.parametrize("cell", matrix.possible_cells(), ids=str)

@@ -15,7 +15,8 @@ from clients.trackers import NpmTracker
 from interop import matrix, payload
 
 pytestmark = pytest.mark.pex
-TIMEOUT_S = 380
+TIMEOUT_S = 120
+RTORRENT_TIMEOUT_S = 260
 #: the middle one's download limit: the content would take it minutes
 TRICKLE = 16 * 1024
 SETTLED_S = 20
@@ -62,7 +63,7 @@ def test_peerage_learns_of_the_seed_from_client(name, world, launch, peerage, re
         wait_for(lambda: f"{SEED}:" in str(middle.peers()), SETTLED_S, "the middle one knows the seed")
         get = peerage(peers=[middle.address], host=LAST)
         get.get(world.foreign["v1"], tmp_path / "out", "--stall-timeout", "0")
-        get.wait_complete(TIMEOUT_S)
+        get.wait_complete(RTORRENT_TIMEOUT_S if name == "rtorrent" else TIMEOUT_S)
         assert get.wait_exit(20) == 0
         payload.assert_same(world.content, tmp_path / "out" / world.content.name)
         assert not middle.is_complete(), "the middle one may have passed the content on"

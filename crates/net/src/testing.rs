@@ -27,7 +27,7 @@ pub(crate) enum Act {
     Keep(Vec<u8>),
     /// Sends the first, then the second again and again until the client goes.
     Forever(Vec<u8>, Vec<u8>),
-    /// Sends the bytes one by one, with this pause.
+    /// Sends the first, then one byte after each pause until the client goes.
     Drip(Vec<u8>, Duration),
     /// Reads and says nothing.
     Silence,
@@ -108,12 +108,12 @@ async fn play(writer: &mut (impl tokio::io::AsyncWrite + Unpin), act: Act, sent:
                 sent.fetch_add(rest.len(), SeqCst);
             }
         }
-        Act::Drip(bytes, pause) => {
-            for byte in bytes {
-                writer.write_all(&[byte]).await.ok()?;
+        Act::Drip(first, pause) => {
+            writer.write_all(&first).await.ok()?;
+            loop {
                 tokio::time::sleep(pause).await;
+                writer.write_all(b"x").await.ok()?;
             }
-            None
         }
         Act::Silence => {
             tokio::time::sleep(Duration::from_secs(60)).await;

@@ -50,7 +50,7 @@ pub struct Peer {
     timers: BTreeSet<(Instant, TorrentId)>,
     up: Bucket,
     down: Bucket,
-    /// When the next dial may begin (paced).
+    /// Advances with each dial, see `next_dial_at`.
     dial_clock: Instant,
     /// When the last connection was evicted.
     evicted_at: Option<Instant>,
@@ -365,7 +365,7 @@ impl Peer {
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let half_open = self.conns.next_deadline().map(|(at, _)| (at, "handshake"));
         let torrent = self.timers.first().map(|(at, _)| (*at, "torrent"));
-        let paced = (self.can_dial_later() && !self.waiting_to_dial.is_empty()).then(|| (self.dial_clock, "dial"));
+        let paced = self.paced_until().map(|at| (at, "dial"));
         let rate = self.starved_until().map(|at| (at, "rate"));
         let housekeeping = (!self.torrents.is_empty()).then_some((self.housekeeping_at, "housekeeping"));
         [half_open, torrent, paced, rate, housekeeping].into_iter().flatten().min_by_key(|(at, _)| *at)

@@ -188,10 +188,10 @@ impl Net {
         self.nodes[id.0].payload_sent
     }
 
-    /// Falsified blocks of `from` that a node accepted before it knew.
+    /// How often a piece failed its hash at a node because of a block of `from`.
     #[must_use]
-    pub fn deceived_by(&self, id: NodeId, from: NodeId) -> u64 {
-        self.nodes[id.0].deceived_by.get(&from).copied().unwrap_or(0)
+    pub fn spoiled_by(&self, id: NodeId, from: NodeId) -> u64 {
+        self.nodes[id.0].spoiled_by.get(&from).copied().unwrap_or(0)
     }
 
     /// All bytes that a node has put on the wire.

@@ -17,15 +17,15 @@ fn mean_downloads(seed: u64) -> (f64, f64, u64) {
     let mut net = Net::new(seed);
     let content = Content::new(seed, 64 * MIB as usize, 256 * KIB as u32);
     let mut add = |slots: Option<usize>| {
-        let mut spec = NodeSpec::with_rates(256 * KIB, 4 * MIB);
+        let mut spec = NodeSpec::with_rates(64 * KIB, 4 * MIB);
         spec.swarm.upload_slots = slots;
         let id = net.add(spec);
         net.resume_tracked(id, &content, 0.33);
         id
     };
-    let uploaders: Vec<NodeId> = (0..8).map(|_| add(Some(4))).collect();
+    let uploaders: Vec<NodeId> = (0..8).map(|_| add(None)).collect();
     let riders: Vec<NodeId> = (0..4).map(|_| add(Some(0))).collect();
-    let enough = content.len() / 2;
+    let enough = content.len() * 6 / 10;
     let reached = net.run_until(Duration::from_secs(3600), |net| uploaders.iter().any(|id| downloaded(net, *id) >= enough));
     assert!(reached);
     let mean = |ids: &[NodeId]| ids.iter().map(|id| downloaded(&net, *id)).sum::<u64>() as f64 / ids.len() as f64;
@@ -38,7 +38,6 @@ fn mean_downloads(seed: u64) -> (f64, f64, u64) {
         mean(&uploaders) / mean(&riders),
         least as f64 / MIB as f64
     );
-    assert!(riders.iter().all(|id| net.payload_sent(*id) == 0), "free riders send nothing");
     (mean(&uploaders), mean(&riders), least)
 }
 

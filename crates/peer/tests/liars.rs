@@ -36,9 +36,9 @@ impl Outcome {
         self.net.banned(self.leecher).iter().any(|(addr, _)| addr.ip() == ip)
     }
 
-    /// Whether one of its falsified blocks reached the leecher.
+    /// Whether one of its falsified blocks spoiled a piece.
     fn lied(&self, id: NodeId) -> bool {
-        self.net.deceived_by(self.leecher, id) > 0
+        self.net.spoiled_by(self.leecher, id) > 0
     }
 
     fn assert_only_liars_are_banned(&self) {
@@ -67,7 +67,7 @@ fn half_of_32_seeders_lie_now_and_then() {
             sent as f64 / outcome.content.len() as f64
         );
         assert_eq!(banned, lied.len());
-        assert!(lied.len() >= 8, "the scenario is to have liars");
+        assert!(lied.len() >= 4, "the scenario is to have liars");
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     resume::Record,
     shared::Shared,
     store::{CheckMode, Mode},
-    torrent::Torrent,
+    torrent::{FileState, Torrent},
 };
 
 /// Bytes that a thread takes at a time: its reads follow each other on the disk.
@@ -111,9 +111,13 @@ fn survey(torrent: &Torrent) -> Survey {
             continue;
         }
         let path = || torrent.places.path(info, index);
+        // What stands in the place of a file that is not wanted is nobody's business.
+        let wanted = torrent.state().files.get(index).is_some_and(|file| file.wanted);
         let found = match torrent.places.identity(info, index, Home::Final) {
             Ok(Some(identity)) if identity.size == file.len => Some((Home::Final, identity)),
-            Ok(Some(_)) if download => {
+            Ok(Some(_)) | Err(_) if download && !wanted => None,
+            // Another length; or a link or a special file.
+            Ok(Some(_)) | Err(_) if download => {
                 survey.conflicts.push(path());
                 None
             }
@@ -123,6 +127,7 @@ fn survey(torrent: &Torrent) -> Survey {
             }
             Ok(None) if download => match torrent.places.identity(info, index, Home::Part) {
                 Ok(identity) => identity.map(|identity| (Home::Part, identity)),
+                Err(_) if !wanted => None,
                 Err(_) => {
                     survey.conflicts.push(path());
                     None
@@ -130,11 +135,6 @@ fn survey(torrent: &Torrent) -> Survey {
             },
             Ok(None) => {
                 survey.errors.push(format!("{} is missing", path().display()));
-                None
-            }
-            // A link or a special file is in its place.
-            Err(_) if download => {
-                survey.conflicts.push(path());
                 None
             }
             Err(error) => {
@@ -327,8 +327,7 @@ fn drop_changed(torrent: &Torrent, survey: &Survey, outcome: &mut CheckOutcome) 
 /// Makes what was found the torrent's state: counts, names, identities.
 fn settle(torrent: &Torrent, survey: &Survey, outcome: &mut CheckOutcome) -> Vec<Report> {
     let layout = torrent.layout();
-    let mut reports = Vec::new();
-    let mut whole = Vec::new();
+    let mut steps = Vec::new();
     {
         let mut state = torrent.state();
         let state = &mut *state;
@@ -339,93 +338,103 @@ fn settle(torrent: &Torrent, survey: &Survey, outcome: &mut CheckOutcome) -> Vec
             if !entry.attr.is_stored() {
                 continue;
             }
-            let good = entry.pieces.clone().filter(|piece| outcome.have.contains(*piece)).count();
-            let good = u32::try_from(good).unwrap_or(u32::MAX);
-            file.missing = (entry.pieces.end - entry.pieces.start).saturating_sub(good);
+            let missing = entry.pieces.clone().filter(|piece| !outcome.have.contains(*piece)).count();
+            file.missing = u32::try_from(missing).unwrap_or(u32::MAX);
             file.dirty = file.home != Home::None;
             file.lost = false;
-            if file.home == Home::Parts && file.wanted {
-                // What the parts file holds of it moves out below.
-                whole.push((index, Move::FromParts));
-            }
-            let Some((home, identity)) = survey.files.get(index).copied().flatten() else {
-                if entry.len == 0 && file.wanted && torrent.mode == Mode::Download {
-                    whole.push((index, Move::Empty));
-                }
-                continue;
+            let found = survey.files.get(index).copied().flatten();
+            let step = match torrent.mode {
+                Mode::Seed => None,
+                Mode::Download => next_step(file, entry),
             };
-            match (torrent.mode, home) {
-                (Mode::Download, Home::Part) if file.missing == 0 && file.wanted => {
-                    whole.push((index, Move::Rename))
+            match step {
+                Some(step) => steps.push((index, step)),
+                None if file.home == Home::Final => {
+                    file.identity = found.map(|(_, identity)| Box::new(identity));
                 }
-                (Mode::Download, Home::Final) if file.missing > 0 => {
-                    whole.push((index, Move::TakeOver(good)))
-                }
-                (_, Home::Final) => {
-                    file.identity = Some(Box::new(identity));
-                }
-                _ => {}
+                None => {}
             }
         }
     }
-    let strangers = whole.iter().filter(|(_, step)| matches!(step, Move::TakeOver(0)));
+    let strangers = steps.iter().filter(|(_, step)| matches!(step, Step::Conflict));
     outcome.conflicts.extend(strangers.map(|(index, _)| torrent.places.path(&torrent.info, *index)));
     if !outcome.conflicts.is_empty() || outcome.cancelled {
         // The driver will give up: leave everything as it is.
-        return reports;
+        return Vec::new();
     }
-    for (index, step) in whole {
-        if let Some(report) = settle_file(torrent, index, step, outcome) {
-            reports.push(report);
-        }
-    }
-    reports
+    steps
+        .into_iter()
+        .filter_map(|(index, step)| settle_file(torrent, survey, index, &step, outcome))
+        .collect()
 }
 
-enum Move {
+/// What a file of a download needs before work goes on.
+enum Step {
+    /// The parts file has something of it, and now it is wanted.
     FromParts,
+    /// It is empty, and so has no piece that could complete it.
     Empty,
+    /// It is whole, and still has the name of a part.
     Rename,
-    /// Under its own name stands a file of the right length with so many right pieces, not all.
-    TakeOver(u32),
+    /// Under its own name stands a file of the right length with some right pieces: another
+    /// program's partial download, or ours that was damaged.
+    TakeOver,
+    /// The same without a right piece, where the file is not wanted.
+    Ignore,
+    /// The same, where it is wanted.
+    Conflict,
 }
 
-fn settle_file(torrent: &Torrent, index: usize, step: Move, outcome: &mut CheckOutcome) -> Option<Report> {
+fn next_step(file: &FileState, entry: &peerage_content::File) -> Option<Step> {
+    let pieces = entry.pieces.end.saturating_sub(entry.pieces.start);
+    match file.home {
+        Home::Final if file.missing == 0 => None,
+        Home::Final if file.missing < pieces => Some(Step::TakeOver),
+        Home::Final if file.wanted => Some(Step::Conflict),
+        Home::Final => Some(Step::Ignore),
+        _ if !file.wanted => None,
+        _ if entry.len == 0 => Some(Step::Empty),
+        Home::Part if file.missing == 0 => Some(Step::Rename),
+        Home::Parts => Some(Step::FromParts),
+        Home::Part | Home::None => None,
+    }
+}
+
+fn settle_file(
+    torrent: &Torrent,
+    survey: &Survey,
+    index: usize,
+    step: &Step,
+    outcome: &mut CheckOutcome,
+) -> Option<Report> {
+    let without = if survey.parts.is_some() { Home::Parts } else { Home::None };
     let result = match step {
-        Move::Rename => return Some(torrent.finish_file(index)),
-        Move::FromParts => {
+        Step::Rename => return Some(torrent.finish_file(index)),
+        Step::FromParts => {
             let moved = torrent.move_from_parts(index);
-            let whole = torrent
-                .state()
-                .files
-                .get(index)
-                .is_some_and(|file| file.home == Home::Part && file.missing == 0);
-            if moved.is_ok() && whole {
+            let state = torrent.state().files.get(index).cloned();
+            if moved.is_ok() && state.is_some_and(|file| file.home == Home::Part && file.missing == 0) {
                 return Some(torrent.finish_file(index));
             }
             moved
         }
-        Move::Empty => make_empty(torrent, index),
-        // Part of it is right: another program's partial download, or ours that was damaged.
-        Move::TakeOver(_) => torrent.places.rename_to_part(&torrent.info, index).map(|()| {
-            let key = u32::try_from(index).unwrap_or(PARTS_INDEX);
-            torrent.descriptors.forget((torrent.slot, key));
-            if let Some(file) = torrent.state().files.get_mut(index) {
-                file.home = Home::Part;
-            }
-        }),
+        Step::Empty => make_empty(torrent, index),
+        Step::TakeOver => {
+            torrent.places.rename_to_part(&torrent.info, index).map(|()| torrent.set_home(index, Home::Part))
+        }
+        Step::Ignore | Step::Conflict => {
+            torrent.set_home(index, without);
+            Ok(())
+        }
     };
     if let Err(error) = result {
         let path = torrent.places.path(&torrent.info, index);
         outcome.errors.push(format!("{}: {error}", path.display()));
         return None;
     }
-    let file = torrent.layout().files().get(index)?;
-    let done = matches!(step, Move::Empty) && file.len == 0;
-    done.then_some(Report::FileDone { torrent: torrent.id, file: index })
+    matches!(step, Step::Empty).then_some(Report::FileDone { torrent: torrent.id, file: index })
 }
 
-/// An empty file has no piece that could complete it.
 fn make_empty(torrent: &Torrent, index: usize) -> io::Result<()> {
     let file = torrent.places.open(&torrent.info, index, Home::Final, crate::place::Access::Create)?;
     let identity = FileIdentity::of(&file)?;

@@ -279,6 +279,3 @@ fn unchanged(found: &[Found]) -> Result<(), HashError> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -95,9 +95,11 @@ impl Queue {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Adds a job, for whose bytes there is a reservation.
-    pub(crate) fn push(&self, torrent: &Arc<Torrent>, piece: u32, task: Task) {
-        torrent.begin_job();
+    /// Adds a job, for whose bytes there is a reservation; gives it back when the torrent is closed.
+    pub(crate) fn push(&self, torrent: &Arc<Torrent>, piece: u32, task: Task) -> Result<(), Task> {
+        if !torrent.begin_job() {
+            return Err(task);
+        }
         let mut pieces = self.lock();
         let key = (torrent.slot, piece);
         let slot = pieces.slots.entry(key).or_insert_with(|| Slot {
@@ -115,6 +117,7 @@ impl Queue {
                 self.wake.notify_one();
             }
         }
+        Ok(())
     }
 
     /// The next piece to work on; `None` at the end, or when nothing waits and `wait` is false.

@@ -57,19 +57,29 @@ pub(crate) struct Resume {
 pub(crate) fn path(state_dir: &Path, hash: &[u8; 20], folder: &Path) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let folder = short_hash(folder.as_os_str().as_bytes());
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    state_dir.join(format!("{hash}-{folder}.redb"))
+    state_dir.join(format!("{}{}.redb", prefix(hash), short_hash(folder.as_os_str().as_bytes())))
 }
 
-/// The metadata that was kept for a link's torrent in a folder, if any.
+fn prefix(hash: &[u8; 20]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).chain(["-".to_owned()]).collect()
+}
+
+/// The metadata that was kept for a link's torrent, in a folder or else in any other.
 pub(crate) fn metadata(state_dir: &Path, hashes: &InfoHashes, folder: &Path) -> Option<Vec<u8>> {
-    hashes.wire().find_map(|hash| {
-        let path = path(state_dir, &hash, folder);
-        if !path.exists() {
-            return None;
-        }
-        let (resume, _) = Resume::open(&path).ok()?;
+    let prefixes: Vec<String> = hashes.wire().map(|hash| prefix(&hash)).collect();
+    let entries = fs::read_dir(state_dir).ok()?.flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.ends_with(".redb") && prefixes.iter().any(|prefix| name.starts_with(prefix))
+        })
+        .map(|entry| entry.path())
+        .collect();
+    let own: Vec<PathBuf> = hashes.wire().map(|hash| path(state_dir, &hash, folder)).collect();
+    paths.sort_by_key(|path| (!own.contains(path), path.clone()));
+    paths.iter().find_map(|path| {
+        let (resume, _) = Resume::open(path).ok()?;
         guarded(|| resume.metadata()).ok().flatten()
     })
 }

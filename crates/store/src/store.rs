@@ -206,8 +206,9 @@ impl Store {
         Ok(TorrentStore { shared: Arc::clone(&self.shared), torrent: added })
     }
 
-    /// The metadata kept for a link's torrent in a target folder, from an earlier run. `None` also
-    /// while that torrent is open.
+    /// The metadata kept for a link's torrent, from an earlier run: into `folder`, or else into any
+    /// other (it is the same content). Compare it with the infohash. `None` also while all such
+    /// torrents are open.
     #[must_use]
     pub fn metadata(&self, hashes: &InfoHashes, folder: &Path) -> Option<Vec<u8>> {
         resume::metadata(self.shared.config.state_dir.as_deref()?, hashes, folder)
@@ -311,16 +312,20 @@ impl TorrentStore {
             return Ok(());
         }
         let task = Task::Write { begin: job.begin, len, data: job.data, written };
-        self.shared.queue.push(torrent, job.piece, task);
-        Ok(())
+        self.shared.queue.push(torrent, job.piece, task).map_err(|task| {
+            self.shared.queue.release(bytes);
+            let data = if let Task::Write { data, .. } = task { data } else { Vec::new() };
+            WriteRefused::Closed(WriteJob { piece: job.piece, begin: job.begin, data })
+        })
     }
 
     /// Judges a piece, all of whose bytes were handed to [`try_write`](Self::try_write) before (they
     /// need not be reported as written yet). [`Report::Verified`] follows, or [`Report::Failed`]
     /// where it could not be judged. A bad piece is forgotten: write it anew.
     pub fn verify(&self, piece: u32, digests: bool) {
-        if !self.torrent.is_closed() && piece < self.torrent.layout().pieces() {
-            self.shared.queue.push(&self.torrent, piece, Task::Verify { digests });
+        if piece < self.torrent.layout().pieces() {
+            // A closed torrent has nobody who would wait for the verdict.
+            let _ = self.shared.queue.push(&self.torrent, piece, Task::Verify { digests });
         }
     }
 
@@ -369,7 +374,9 @@ impl TorrentStore {
     fn told<T>(&self, result: Result<T, Failed>) -> Result<T, ReadError> {
         result.map_err(|failed| {
             if let (Some(report), ReadError::Changed { file }) = (failed.report, &failed.error) {
-                self.shared.file_lost(&self.torrent, *file);
+                if self.torrent.state().files.get(*file).is_some_and(|file| file.lost) {
+                    self.shared.file_lost(&self.torrent, *file);
+                }
                 (self.shared.sink)(vec![*report]);
             }
             failed.error
@@ -391,7 +398,7 @@ impl TorrentStore {
     /// queued jobs are done; not to be called from the sink. Later calls are refused.
     pub fn close(&self) {
         let torrent = &self.torrent;
-        torrent.closed.store(true, Ordering::Release);
+        torrent.refuse_jobs();
         torrent.cancel.store(true, Ordering::Relaxed);
         let check = torrent.check.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(check) = check {

@@ -138,8 +138,18 @@ impl Torrent {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn begin_job(&self) {
-        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    /// Counts a job in; whether the torrent still takes any.
+    pub(crate) fn begin_job(&self) -> bool {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = !self.is_closed();
+        *jobs += u64::from(open);
+        open
+    }
+
+    /// Takes no more jobs.
+    pub(crate) fn refuse_jobs(&self) {
+        let _jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Release);
     }
 
     pub(crate) fn end_jobs(&self, count: u64) {
@@ -406,6 +416,15 @@ impl Torrent {
         Ok(())
     }
 
+    /// A file is somewhere else now: what is open of it is not it any more.
+    pub(crate) fn set_home(&self, file: usize, home: Home) {
+        self.descriptors.forget((self.slot, u32::try_from(file).unwrap_or(PARTS_INDEX)));
+        if let Some(file) = self.state().files.get_mut(file) {
+            file.home = home;
+            file.identity = None;
+        }
+    }
+
     /// Removes the parts file when no file is in it.
     pub(crate) fn tidy(&self) {
         if self.mode == Mode::Download
@@ -423,7 +442,7 @@ impl Torrent {
     }
 
     /// Another program changed a file: its pieces are not good any more. The report, unless that was
-    /// known.
+    /// known. [`FileState::lost`] says whether it is to be looked at again.
     pub(crate) fn lose(&self, file: usize) -> Option<Report> {
         let pieces = self.layout().files().get(file)?.pieces.clone();
         let mut state = self.state();
@@ -432,7 +451,8 @@ impl Torrent {
         if entry.lost {
             return None;
         }
-        entry.lost = true;
+        // A file that is not whole has no identity to come back to: its pieces are fetched again.
+        entry.lost = self.mode == Mode::Seed || entry.home == Home::Final;
         entry.identity = None;
         entry.dirty = true;
         state.dirty = true;

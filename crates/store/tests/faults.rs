@@ -1,4 +1,5 @@
 //! Killed processes, full disks, too few descriptors, hostile names.
+#![allow(clippy::unwrap_used, reason = "a failure is the end of the test")]
 
 mod common;
 
@@ -75,7 +76,8 @@ struct Life {
     complete: bool,
 }
 
-fn live(dir: &Path, kill_after: Option<Duration>) -> Life {
+/// Lives, and is killed so long after its start, or after its check.
+fn live(dir: &Path, kill_after: Option<Duration>, at_work: bool) -> Life {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "killed_process", "--nocapture", "--test-threads=1"])
         .env("PEERAGE_KILL_DIR", dir)
@@ -84,6 +86,7 @@ fn live(dir: &Path, kill_after: Option<Duration>) -> Life {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (checked, wait_checked) = std::sync::mpsc::sync_channel(1);
     let reader = std::thread::spawn(move || {
         let mut life = Life::default();
         for line in lines.map_while(Result::ok) {
@@ -92,7 +95,10 @@ fn live(dir: &Path, kill_after: Option<Duration>) -> Life {
             match words.as_slice() {
                 [.., "have", piece] => drop(life.have.insert(piece.parse().unwrap())),
                 [.., "good", piece] => drop(life.good.insert(piece.parse().unwrap())),
-                [.., "checked"] => life.checked = true,
+                [.., "checked"] => {
+                    life.checked = true;
+                    let _ = checked.send(());
+                }
                 [.., "complete"] => life.complete = true,
                 _ => {}
             }
@@ -100,6 +106,9 @@ fn live(dir: &Path, kill_after: Option<Duration>) -> Life {
         life
     });
     if let Some(time) = kill_after {
+        if at_work {
+            wait_checked.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
         std::thread::sleep(time);
         child.kill().unwrap();
     }
@@ -119,8 +128,8 @@ fn killed_at_any_moment_it_goes_on() {
     let dice = noise(0x6b11, 1 << 10);
     let cycles = if std::env::var_os("PEERAGE_TEST_FULL").is_some() { 700 } else { 60 };
     for cycle in 0..cycles {
-        let wait = 1 + u64::from(dice[cycle % dice.len()]) * 120 / 255;
-        let life = live(temp.path(), Some(Duration::from_millis(wait)));
+        let wait = 1 + u64::from(dice[cycle % dice.len()]) * 60 / 255;
+        let life = live(temp.path(), Some(Duration::from_millis(wait)), cycle % 3 != 0);
         kills += usize::from(!life.complete);
         if life.checked {
             lives += 1;
@@ -141,11 +150,11 @@ fn killed_at_any_moment_it_goes_on() {
             }
         }
     }
-    let last = live(temp.path(), None);
+    let last = live(temp.path(), None, false);
     assert!(last.complete);
     assert_eq!(tree(&temp.path().join("content")), as_tree(&files()));
-    assert!(kills > cycles / 2, "only {kills} of {cycles} were killed at work ({completed} completed)");
-    assert!(lives > 5, "only {lives} lives came to their check");
+    assert!(kills >= cycles / 2, "only {kills} of {cycles} were killed at work ({completed} completed)");
+    assert!(lives >= cycles / 2, "only {lives} lives came to their check");
 }
 
 /// A small file system of its own; `None` where this user may not mount.
@@ -329,7 +338,7 @@ fn hostile_names_stay_inside() {
     ]
     .iter()
     .map(|path| path.iter().map(|name| name.as_bytes().to_vec()).collect())
-    .chain([vec![long(255)], vec![long(256)], vec![long(4096)], vec![long(255); 40]])
+    .chain([vec![long(255)], vec![long(256)], vec![long(4096)], vec![long(255); 10]])
     .chain([
         vec![b"\xc0\xae\xc0\xae".to_vec(), b"evil".to_vec()],
         vec![b"\xff\xfe".to_vec()],
@@ -366,7 +375,7 @@ fn hostile_names_stay_inside() {
     };
     let mut loaded = 0;
     for vector in &vectors {
-        loaded += usize::from(check(b"content", &[vector.clone()]));
+        loaded += usize::from(check(b"content", std::slice::from_ref(vector)));
         loaded += usize::from(check(vector[0].as_slice(), &[vec![b"f".to_vec()]]));
     }
     loaded += usize::from(check(b"content", &vectors));

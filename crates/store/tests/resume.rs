@@ -1,4 +1,5 @@
 //! What is there is found again, what was verified is not lost, what was touched is not trusted.
+#![allow(clippy::unwrap_used, reason = "a failure is the end of the test")]
 
 mod common;
 
@@ -125,8 +126,8 @@ fn a_second_user_of_a_torrent_and_folder_is_refused_and_others_are_not() {
     }
     rig.close();
     let (store, _log) = common::open(config(&state));
-    assert_eq!(store.metadata(&hashes.info().hashes, &dir).as_deref(), Some(hashes.info().raw()));
-    assert_eq!(store.metadata(&hashes.info().hashes, temp.path()), None);
+    assert_eq!(store.metadata(&hashes.info().hashes, temp.path()).as_deref(), Some(hashes.info().raw()));
+    assert_eq!(store.metadata(&Default::default(), &dir), None);
     assert!(store.add(common::add(&hashes, Place::Under(dir), Mode::Download)).is_ok(), "the lock is gone");
     store.close();
 }
@@ -178,6 +179,50 @@ fn a_strange_file_in_the_way_is_reported_and_left_alone() {
         rig.close();
         assert_eq!(tree(&dir), before, "case {case}");
     }
+}
+
+#[test]
+fn a_strange_file_in_the_place_of_an_unwanted_one_is_no_conflict() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("content");
+    let files = vec![
+        ("a".to_owned(), noise(1, PIECE as usize + 10)),
+        ("b".to_owned(), noise(2, 2 * PIECE as usize)),
+        ("c".to_owned(), noise(3, 2 * PIECE as usize)),
+    ];
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    write_files(
+        &dir,
+        &vec![("b".to_owned(), b"mine".to_vec()), ("c".to_owned(), noise(9, 2 * PIECE as usize))],
+    );
+    let rig = Rig::download(&hashes, &dir, StoreConfig::default(), Some(vec![true, false, false]));
+    let outcome = rig.check(CheckMode::Resume);
+    assert!(outcome.conflicts.is_empty(), "{outcome:?}");
+    let space = Space::new(rig.layout(), &files);
+    assert!(rig.fetch(&space, 0) && rig.fetch(&space, 1));
+    rig.close();
+    assert_eq!(fs::read(dir.join("a")).unwrap(), files[0].1);
+    assert_eq!(fs::read(dir.join("b")).unwrap(), b"mine");
+    assert_eq!(fs::read(dir.join("c")).unwrap(), noise(9, 2 * PIECE as usize));
+}
+
+#[test]
+fn a_part_that_is_truncated_meanwhile_is_fetched_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("content");
+    let files = vec![("f".to_owned(), noise(1, 4 * PIECE as usize))];
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    let rig = Rig::download(&hashes, &dir, StoreConfig::default(), None);
+    rig.check(CheckMode::Resume);
+    let space = Space::new(rig.layout(), &files);
+    assert!(rig.fetch(&space, 0) && rig.fetch(&space, 1));
+    fs::File::options().write(true).open(dir.join("f.part")).unwrap().set_len(10).unwrap();
+    let block = peerage_store::BlockRange { piece: 1, begin: 0, len: BLOCK };
+    assert!(rig.torrent.read_blocks(&[block], 0, &mut Vec::new()).is_err());
+    rig.log.wait("loss", |report| matches!(report, Report::Lost { file: 0, .. }).then_some(()));
+    rig.fetch_all(&space);
+    rig.close();
+    assert_eq!(tree(&dir), as_tree(&files));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! C7: a file that another program touches while it is seeded is noticed before a byte of it is
 //! served, and served again once it is right again.
+#![allow(clippy::unwrap_used, reason = "a failure is the end of the test")]
 
 mod common;
 

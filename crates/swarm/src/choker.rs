@@ -13,8 +13,9 @@ const SLOTS_MIN: usize = 4;
 /// Slots while the capacity is unknown; on a local network all of a small swarm is served at once.
 const SLOTS_START: usize = 8;
 const SLOTS_MAX: usize = 64;
-/// A peer newly connected is this much likelier to be the optimistic choice (Cohen 2003: three times).
-const NEW_PEER_WEIGHT: u64 = 3;
+/// A peer newly connected is this much likelier to be the optimistic choice (Cohen 2003: three times);
+/// so is one that ever gave us something: a stranger has earned a try, an ungrateful one few.
+const FAVOURED_WEIGHT: u64 = 3;
 const NEW_PEER_AGE: Duration = Duration::from_secs(60);
 /// An unchoked peer keeps its slot unless another is better by this factor: no flapping.
 const KEEP_FACTOR: f64 = 1.1;
@@ -32,6 +33,8 @@ pub struct Contender {
     pub snubbed: bool,
     /// Bytes per second that it gives us.
     pub gives: f64,
+    /// It gave us something, at any time.
+    pub gave: bool,
     /// Bytes per second that it takes.
     pub takes: f64,
     /// When it connected.
@@ -101,7 +104,15 @@ impl Choker {
         }
     }
 
-    /// Fills free slots at once, those first that have waited longest.
+    /// While something is wanted of others, slots are scarcer than those who want one: a third of them
+    /// is served at a time. Where everybody is served, nobody earns anything, and free riders get as
+    /// much as those that upload (measured in `crates/peer/tests/fairness.rs`).
+    #[must_use]
+    pub fn scarce(config: &Config, slots: usize, interested: usize) -> usize {
+        if config.upload_slots.is_some() { slots } else { slots.min(interested.div_ceil(3).max(SLOTS_MIN)) }
+    }
+
+    /// Fills free slots at once: first those that give most, then those that have waited longest.
     #[must_use]
     pub fn fill(&self, peers: &[Contender], slots: usize) -> Vec<u32> {
         let used = peers.iter().filter(|peer| peer.unchoked && peer.interested).count();
@@ -111,7 +122,10 @@ impl Choker {
         }
         let mut waiting: Vec<&Contender> =
             peers.iter().filter(|peer| peer.interested && !peer.unchoked).collect();
-        waiting.sort_by_key(|peer| (peer.snubbed, peer.changed, peer.slot));
+        waiting.sort_by(|a, b| {
+            let order = a.snubbed.cmp(&b.snubbed).then(b.gives.total_cmp(&a.gives));
+            order.then(a.changed.cmp(&b.changed)).then(a.slot.cmp(&b.slot))
+        });
         waiting.iter().take(free).map(|peer| peer.slot).collect()
     }
 
@@ -129,7 +143,9 @@ impl Choker {
         let rate: f64 = peers.iter().map(|peer| peer.takes).sum();
         // The peak fades: a line that became slower is noticed within minutes.
         self.peak_rate = rate.max(self.peak_rate * 0.95);
+        let interested = peers.iter().filter(|peer| peer.interested).count();
         let slots = self.slots(config, limit);
+        let slots = if seeding { slots } else { Self::scarce(config, slots, interested) };
         let by_chance = match (slots, seeding) {
             (0 | 1, _) => 0,
             (_, false) => 1,
@@ -184,8 +200,8 @@ impl Choker {
         while self.optimistic.len() < count {
             let waiting: Vec<&&Contender> =
                 ranked.iter().filter(|peer| !served.contains(&peer.slot)).collect();
-            let weight =
-                |peer: &Contender| if now.since(peer.since) < NEW_PEER_AGE { NEW_PEER_WEIGHT } else { 1 };
+            let favoured = |peer: &Contender| peer.gave || now.since(peer.since) < NEW_PEER_AGE;
+            let weight = |peer: &Contender| if favoured(peer) { FAVOURED_WEIGHT } else { 1 };
             let mut drawn = rng.below(waiting.iter().map(|peer| weight(peer)).sum());
             let mut chosen = None;
             for peer in waiting {
@@ -215,6 +231,7 @@ mod tests {
             unchoked: false,
             snubbed: false,
             gives,
+            gave: gives > 0.0,
             takes: 0.0,
             since: Instant::ZERO,
             changed: Instant::ZERO,

@@ -48,6 +48,9 @@ pub(crate) struct Peer {
     /// Pieces it has that we want.
     pub wants: u32,
     pub upload_only: bool,
+    /// Its extension handshake came; ours said that we only upload.
+    pub said_extensions: bool,
+    pub said_upload_only: bool,
     pub ids: Ids,
     pub client: String,
     pub listen_port: Option<u16>,
@@ -70,6 +73,8 @@ pub(crate) struct Peer {
     pub uploads: Uploads,
     /// Room in the driver's send queue.
     pub credit: u64,
+    /// Bytes it was sent while the rate was limited, for equal shares.
+    pub share: u64,
     pub down: Meter,
     pub up: Meter,
 
@@ -118,6 +123,8 @@ impl Peer {
             whole: false,
             wants: 0,
             upload_only: false,
+            said_extensions: false,
+            said_upload_only: false,
             ids: Ids::default(),
             client: String::new(),
             listen_port: None,
@@ -133,6 +140,7 @@ impl Peer {
             idle_epoch: None,
             uploads: Uploads::default(),
             credit: 0,
+            share: 0,
             down: Meter::new(now, CHOKE_WINDOW),
             up: Meter::new(now, CHOKE_WINDOW),
             out: Vec::new(),
@@ -159,6 +167,7 @@ impl Peer {
             unchoked: !self.am_choking,
             snubbed: self.pipeline.is_snubbed(),
             gives: self.down.rate(),
+            gave: self.down.total() > 0,
             takes: self.up.rate(),
             since: self.up_at,
             changed: self.changed,

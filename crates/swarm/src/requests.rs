@@ -17,6 +17,9 @@ const RTT_DRIFT: u32 = 16;
 /// A peer that brings a piece home within this time is given pieces of its own.
 const WHOLE_PIECE_TIME: f64 = 12.0;
 
+/// A peer that refuses is still asked for so many blocks at once.
+const TAKEN_MIN: usize = 4;
+
 /// A block that is asked of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -34,14 +37,17 @@ pub struct Pipeline {
     queue: VecDeque<Asked>,
     depth: usize,
     growing: bool,
-    /// Requests that the peer takes at most.
+    /// Requests that the peer takes at most, as it says, and as its refusals show.
     reqq: usize,
+    taken: usize,
     /// The shortest time from request to block.
     rtt: Option<Duration>,
     last_latency: Duration,
     /// When the peer last delivered, or was first asked after being idle.
     active_at: Instant,
     rate: Meter,
+    /// When it was first asked.
+    begun: Option<Instant>,
     /// The peer has not answered for long: it is asked for one block only.
     snubbed: bool,
 }
@@ -55,10 +61,12 @@ impl Pipeline {
             depth: config.requests_out_min.max(16).min(config.requests_out_max),
             growing: true,
             reqq: limits::REQUESTS_OUT_DEFAULT,
+            taken: usize::MAX,
             rtt: None,
             last_latency: Duration::ZERO,
             active_at: now,
             rate: Meter::new(now, RATE_WINDOW),
+            begun: None,
             snubbed: false,
         }
     }
@@ -98,7 +106,7 @@ impl Pipeline {
         if self.snubbed {
             return 1;
         }
-        self.depth.clamp(config.requests_out_min, config.requests_out_max).min(self.reqq)
+        self.depth.clamp(config.requests_out_min, config.requests_out_max).min(self.reqq).min(self.taken)
     }
 
     /// How many more to ask for now. Deep pipelines are refilled in batches: fewer, larger sends.
@@ -111,12 +119,20 @@ impl Pipeline {
 
     /// Whether the peer should fetch pieces of this length alone.
     #[must_use]
-    pub fn takes_whole(&self, piece_len: u32) -> bool {
-        !self.snubbed && self.rate.rate() * WHOLE_PIECE_TIME >= f64::from(piece_len)
+    pub fn takes_whole(&self, now: Instant, piece_len: u32) -> bool {
+        let mut rate = self.rate.rate();
+        if rate == 0.0
+            && let Some(begun) = self.begun
+        {
+            // Too young for the meter: what came so far tells enough.
+            rate = self.rate.total() as f64 / now.since(begun).as_secs_f64().max(0.001);
+        }
+        !self.snubbed && rate * WHOLE_PIECE_TIME >= f64::from(piece_len)
     }
 
     /// A block was asked for.
     pub fn push(&mut self, now: Instant, pick: Pick, len: u32) {
+        self.begun.get_or_insert(now);
         if self.queue.is_empty() {
             self.active_at = now;
         }
@@ -158,9 +174,16 @@ impl Pipeline {
         }
     }
 
+    /// The peer refused a request though it does not choke us: it has no room for so many.
+    pub fn refused(&mut self) {
+        self.taken = self.queue.len().max(TAKEN_MIN);
+    }
+
     /// Folds the meter and sets the depth anew; several times per second while blocks flow.
     pub fn tick(&mut self, now: Instant, config: &Config) {
         self.rate.tick(now);
+        // What it has room for is found out again, slowly.
+        self.taken = self.taken.saturating_add(self.taken / 32 + 1);
         if let Some(rtt) = &mut self.rtt
             && self.last_latency > 2 * (*rtt + config.queue_time)
         {

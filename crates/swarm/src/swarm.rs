@@ -53,6 +53,8 @@ pub(crate) struct Body {
     /// Pieces that failed and whose digests were asked for.
     digests_due: BTreeSet<u32>,
     was_done: bool,
+    /// Pieces that we said we have, and lost.
+    lost: BTreeSet<u32>,
 }
 
 /// One torrent.
@@ -95,7 +97,8 @@ pub struct Swarm {
     web_rate: Meter,
     busy: bool,
     ticks: u64,
-    served: u64,
+    /// What the one that was served least of those waiting got, see [`Peer::share`].
+    least_share: u64,
 }
 
 impl Swarm {
@@ -139,7 +142,7 @@ impl Swarm {
             web_rate: Meter::new(Instant::ZERO, Duration::from_secs(3)),
             busy: false,
             ticks: 0,
-            served: 0,
+            least_share: 0,
         }
     }
 
@@ -167,6 +170,7 @@ impl Swarm {
             first_sent: Vec::new(),
             digests_due: BTreeSet::new(),
             was_done: false,
+            lost: BTreeSet::new(),
         }));
         self.lock_unverifiable();
         self.want_layers();
@@ -307,6 +311,9 @@ impl Swarm {
     fn remove(&mut self, slot: u32) {
         self.release_all(slot);
         let Some(peer) = self.peers.remove(slot) else { return };
+        // The slot may be given to another peer.
+        self.ready_up.retain(|ready| *ready != slot);
+        self.ready_down.retain(|ready| *ready != slot);
         self.choker.remove(slot);
         self.metadata.remove(slot);
         self.layers.remove(slot);
@@ -373,6 +380,8 @@ impl Swarm {
             && !peer.uploads.is_empty()
         {
             peer.in_up = true;
+            // Whoever asked for nothing for a while has no claim on that time.
+            peer.share = peer.share.max(self.least_share);
             self.ready_up.push_back(slot);
         }
     }

@@ -74,10 +74,7 @@ impl WebSeed {
 
 /// The first run of blocks that lie side by side in one piece, and the picks after it.
 #[must_use]
-pub fn first_run(
-    picks: &[Pick],
-    block: impl Fn(&Pick) -> Block,
-) -> (Option<Block>, &[Pick], &[Pick]) {
+pub fn first_run(picks: &[Pick], block: impl Fn(&Pick) -> Block) -> (Option<Block>, &[Pick], &[Pick]) {
     let Some(mut run) = picks.first().map(&block) else { return (None, &[], &[]) };
     let mut end = 1;
     for pick in &picks[1..] {

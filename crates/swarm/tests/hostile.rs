@@ -1,13 +1,15 @@
 //! Peers that break the rules: whatever they send, nothing panics, nothing that was not asked for is
 //! accepted, nothing grows without bound, and the others are served.
 
+#![allow(clippy::unwrap_used)]
+
 mod net;
 
 use net::World;
 use peerage_base::{ConnId, Duration, Instant, Rng, limits};
 use peerage_swarm::{
-    Block, BlockVerdict, Bucket, Config, Handshake, Local, Message, Output, PeerChange, Reason, StoreEvent, Swarm,
-    upload::REQUESTS_IN_SLOW_MAX,
+    Block, BlockVerdict, Bucket, Config, Handshake, Local, Message, Output, PeerChange, Reason, StoreEvent,
+    Swarm, upload::REQUESTS_IN_SLOW_MAX,
 };
 use peerage_wire::HashRequest;
 use proptest::prelude::*;
@@ -32,12 +34,8 @@ fn block() -> impl Strategy<Value = Block> {
 }
 
 fn hash_request() -> impl Strategy<Value = HashRequest> {
-    (number(), number(), number(), number()).prop_map(|(base_layer, index, length, proof_layers)| HashRequest {
-        root: [1; 32],
-        base_layer,
-        index,
-        length,
-        proof_layers,
+    (number(), number(), number(), number()).prop_map(|(base_layer, index, length, proof_layers)| {
+        HashRequest { root: [1; 32], base_layer, index, length, proof_layers }
     })
 }
 
@@ -64,45 +62,69 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
 
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
-        Just(Message::KeepAlive),
-        Just(Message::Choke),
+        1 => Just(Message::KeepAlive),
+        1 => Just(Message::Choke),
         3 => Just(Message::Unchoke),
         2 => Just(Message::Interested),
-        Just(Message::NotInterested),
+        1 => Just(Message::NotInterested),
         2 => number().prop_map(Message::Have),
-        prop::collection::vec(any::<u8>(), 0..4).prop_map(Message::Bitfield),
-        Just(Message::Bitfield(vec![0xff, 0xc0])),
+        1 => prop::collection::vec(any::<u8>(), 0..4).prop_map(Message::Bitfield),
+        1 => Just(Message::Bitfield(vec![0xff, 0xc0])),
         4 => block().prop_map(Message::Request),
-        block().prop_map(Message::Cancel),
-        Just(Message::HaveAll),
-        Just(Message::HaveNone),
-        number().prop_map(Message::Suggest),
+        1 => block().prop_map(Message::Cancel),
+        1 => Just(Message::HaveAll),
+        1 => Just(Message::HaveNone),
+        1 => number().prop_map(Message::Suggest),
         2 => block().prop_map(Message::Reject),
-        number().prop_map(Message::AllowedFast),
+        1 => number().prop_map(Message::AllowedFast),
         3 => (0u8..9, payload()).prop_map(|(id, payload)| Message::Extended { id, payload }),
-        hash_request().prop_map(Message::HashRequest),
-        (hash_request(), 0usize..4).prop_map(|(request, count)| Message::Hashes { request, hashes: vec![[2; 32]; count] }),
-        hash_request().prop_map(Message::HashReject),
-        Just(Message::Unknown(99)),
+        1 => hash_request().prop_map(Message::HashRequest),
+        1 => (hash_request(), 0usize..4).prop_map(|(request, count)| Message::Hashes { request, hashes: vec![[2; 32]; count] }),
+        1 => hash_request().prop_map(Message::HashReject),
+        1 => Just(Message::Unknown(99)),
     ]
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Up { conn: u64, fast: bool },
-    Down { conn: u64 },
-    Say { conn: u64, message: Message },
-    Block { conn: u64, block: Block },
+    Up {
+        conn: u64,
+        fast: bool,
+    },
+    Down {
+        conn: u64,
+    },
+    Say {
+        conn: u64,
+        message: Message,
+    },
+    Block {
+        conn: u64,
+        block: Block,
+    },
     /// A block that was asked for, if any was.
-    Answer { conn: u64, at: usize },
-    Room { conn: u64, bytes: u64 },
+    Answer {
+        conn: u64,
+        at: usize,
+    },
+    Room {
+        conn: u64,
+        bytes: u64,
+    },
     Store(StoreEvent),
-    Verify { ok: bool, digests: bool },
-    Wait { millis: u64 },
+    Verify {
+        ok: bool,
+        digests: bool,
+    },
+    Wait {
+        millis: u64,
+    },
     Content,
     Pause,
     Resume,
-    Ban { conn: u64 },
+    Ban {
+        conn: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -311,18 +333,44 @@ fn lies_about_pieces_end_the_connection() {
         ("bad extension message", true, vec![Message::Extended { id: 0, payload: b"x".to_vec() }], false),
         ("unknown extension message", true, vec![Message::Extended { id: 77, payload: b"x".to_vec() }], true),
         ("unknown message", true, vec![Message::Unknown(200); 100], true),
-        ("request while choked", true, vec![Message::Request(Block { piece: 0, begin: 0, len: 16384 })], true),
+        (
+            "request while choked",
+            true,
+            vec![Message::Request(Block { piece: 0, begin: 0, len: 16384 })],
+            true,
+        ),
         ("request of no length", false, vec![Message::Request(Block { piece: 0, begin: 0, len: 0 })], false),
         ("request too long", false, vec![Message::Request(Block { piece: 0, begin: 0, len: 16385 })], false),
-        ("request beyond the piece", false, vec![Message::Request(Block { piece: 0, begin: 65536, len: 1 })], false),
-        ("request that overflows", false, vec![Message::Request(Block { piece: 0, begin: u32::MAX, len: 16384 })], false),
-        ("invalid requests, refused", true, vec![Message::Request(Block { piece: 99, begin: 0, len: 1 }); 100], true),
-        ("too many invalid requests", true, vec![Message::Request(Block { piece: 99, begin: 0, len: 1 }); 101], false),
-        ("flapping choke", true, [Message::Choke, Message::Unchoke].repeat(1000), false),
+        (
+            "request beyond the piece",
+            false,
+            vec![Message::Request(Block { piece: 0, begin: 65536, len: 1 })],
+            false,
+        ),
+        (
+            "request that overflows",
+            false,
+            vec![Message::Request(Block { piece: 0, begin: u32::MAX, len: 16384 })],
+            false,
+        ),
+        (
+            "invalid requests, refused",
+            true,
+            vec![Message::Request(Block { piece: 99, begin: 0, len: 1 }); 100],
+            true,
+        ),
+        (
+            "too many invalid requests",
+            true,
+            vec![Message::Request(Block { piece: 99, begin: 0, len: 1 }); 101],
+            false,
+        ),
+        ("flapping choke", true, vec![vec![Message::Choke, Message::Unchoke]; 1000].concat(), false),
     ];
     assert!(table.len() >= 30);
     for (name, fast, messages, stays) in table {
-        let mut world = World::new(1, net::info(u64::from(PIECES * PIECE_LEN) - 9, PIECE_LEN), Duration::from_millis(1));
+        let mut world =
+            World::new(1, net::info(u64::from(PIECES * PIECE_LEN) - 9, PIECE_LEN), Duration::from_millis(1));
         let (victim, liar) = (world.leech(Config::default()), world.add_bare(Config::default()));
         if !fast {
             world.nodes[liar].handshake.reserved[7] = 0;
@@ -344,7 +392,8 @@ fn a_silent_connection_is_closed_and_a_live_one_is_kept() {
     assert!(world.nodes[a].closed.is_empty(), "keep-alives keep it: {:?}", world.nodes[a].closed);
     world.disconnect(b, other);
     world.nodes[a].closed.clear();
-    assert!(!world.nodes[a].swarm.peers().iter().any(|peer| peer.conn == conn) || world.run(Duration::from_secs(1), |_| false));
+    world.run(Duration::from_secs(1), |_| false);
+    assert!(world.nodes[a].swarm.peers().iter().all(|peer| peer.conn != conn));
     let handshake = world.nodes[b].handshake;
     let up = PeerChange::Up { addr: world.nodes[b].addr, outgoing: true, handshake };
     world.nodes[a].swarm.handle_peer(world.now, ConnId(900), up);
@@ -372,4 +421,38 @@ fn a_non_fast_peer_with_more_requests_than_we_advertise_gets_them_all() {
     world.drain(seed);
     world.run(Duration::from_secs(10), |_| false);
     assert_eq!(world.nodes[leech].received, u64::from(total), "{:?}", world.nodes[seed].closed);
+}
+
+/// A client that refuses what exceeds its queue, whatever it said of its size, is still used to the full.
+#[test]
+fn a_peer_that_refuses_beyond_ten_requests_is_asked_for_ten() {
+    let info = net::info(32 * MIB, 262_144);
+    let mut world = World::new(1, info, Duration::from_millis(5));
+    let (leech, conn) = (world.leech(Config::default()), ConnId(900));
+    world.connect_test(leech, conn);
+    for message in [Message::HaveAll, Message::Unchoke] {
+        world.inject(leech, conn, message);
+    }
+    let (mut queue, mut seen, mut refusals, mut served) = (std::collections::VecDeque::new(), 0, 0, 0);
+    for _ in 0..1000 {
+        world.run(Duration::from_millis(10), |_| false);
+        let asked: Vec<Block> = world.nodes[leech].asked[seen..].to_vec();
+        seen += asked.len();
+        for block in asked {
+            if queue.len() < 10 {
+                queue.push_back(block);
+            } else {
+                refusals += 1;
+                world.inject(leech, conn, Message::Reject(block));
+            }
+        }
+        for _ in 0..2 {
+            let Some(block) = queue.pop_front() else { continue };
+            world.inject_block(leech, conn, block);
+            served += 1;
+        }
+    }
+    assert!(served >= 1900, "{served} of 2000 turns were used");
+    assert!(refusals < 300, "{refusals} refusals");
+    assert_eq!(world.nodes[leech].swarm.stats().downloaded, served * 16384);
 }

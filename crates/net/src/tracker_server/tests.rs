@@ -288,56 +288,81 @@ async fn a_connection_id_of_another_server_is_worth_nothing() {
     );
 }
 
-/// H6, four modes at once on fewer connections than the threat table's 1,000, in less time: silent,
-/// slow head, head without end, and slow reading. Honest clients are served all the while.
+/// A client that never finishes: silent, with a head that comes slowly, with a head without end, or
+/// with a body that comes slowly. Returns how long it was borne.
+async fn sloth(addr: SocketAddr, mode: usize) -> Duration {
+    let start = Instant::now();
+    let Ok(stream) = TcpStream::connect(addr).await else { return start.elapsed() };
+    let (mut reader, mut writer) = stream.into_split();
+    let (first, drip): (&[u8], &[u8]) = match mode {
+        0 => (b"", b""),
+        1 => (b"GET / HT", b"x"),
+        2 => (b"GET / HTTP/1.1\r\n", b"X: y\r\n"),
+        _ => (b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+    };
+    let drips = async move {
+        let _ = writer.write_all(first).await;
+        while writer.write_all(drip).await.is_ok() {
+            sleep(Duration::from_millis(50)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = drips => {}
+        _ = async { while matches!(reader.read(&mut [0; 512]).await, Ok(1..)) {} } => {}
+    }
+    start.elapsed()
+}
+
+/// H6 with fewer connections and less time than the threat table's 1,000 for 60 s. The timeouts are
+/// too long to help: honest clients are served because the oldest connections give way.
 #[tokio::test]
 async fn h6_slow_clients_do_not_starve_honest_ones() {
-    let timeouts = (Duration::from_millis(700), Duration::from_millis(1500));
-    let server = Server::start(Config {
-        connections_max: 64,
-        header_timeout: timeouts.0,
-        connection_timeout: timeouts.1,
-        ..config()
-    })
-    .await
-    .unwrap();
+    let long = Duration::from_secs(60);
+    let limits = Config { connections_max: 64, header_timeout: long, connection_timeout: long, ..config() };
+    let server = Server::start(limits).await.unwrap();
     let addr = server.addr();
     let mut sloths = tokio::task::JoinSet::new();
     for index in 0..200 {
+        // A sloth that was thrown out comes again.
         sloths.spawn(async move {
-            let Ok(mut stream) = TcpStream::connect(addr).await else { return };
-            let start: &[u8] = match index % 4 {
-                0 => b"",
-                1 => b"GET / HT",
-                2 => b"GET / HTTP/1.1\r\n",
-                _ => b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\n",
-            };
-            let _ = stream.write_all(start).await;
-            for _ in 0..60 {
-                sleep(Duration::from_millis(50)).await;
-                let drip: &[u8] = if index % 4 == 2 { b"X: y\r\n" } else { b"x" };
-                if index % 4 != 0 && stream.write_all(drip).await.is_err() {
-                    return;
-                }
+            loop {
+                sloth(addr, index % 3).await;
+                sleep(Duration::from_millis(500)).await;
             }
-            // Reads only now: the server closed it long ago.
-            let mut rest = Vec::new();
-            let closed = timeout(Duration::from_secs(1), stream.read_to_end(&mut rest)).await;
-            assert!(closed.is_ok(), "still open, mode {}", index % 4);
         });
     }
+    sleep(Duration::from_millis(300)).await;
     let mut waits = Vec::new();
-    for step in 0..150u16 {
+    for step in 0..100u16 {
         let start = Instant::now();
         http_announce(addr, &announce(1, 1000 + step, 1), "").await;
         waits.push(start.elapsed());
         sleep(Duration::from_millis(10)).await;
     }
     waits.sort();
-    let p99 = waits[waits.len() * 99 / 100];
+    let p99 = waits[waits.len() * 99 / 100 - 1];
     assert!(p99 <= Duration::from_millis(500), "{p99:?}");
-    while let Some(done) = sloths.join_next().await {
-        done.unwrap();
+    assert!(server.stats().dropped >= 136, "{:?}", server.stats());
+}
+
+/// Where there is room for all, the header timeout ends each.
+#[tokio::test]
+async fn h6_slow_clients_are_dropped_in_time() {
+    let limits = Config {
+        header_timeout: Duration::from_millis(400),
+        connection_timeout: Duration::from_secs(20),
+        ..config()
+    };
+    let server = Server::start(limits).await.unwrap();
+    let mut sloths = tokio::task::JoinSet::new();
+    for index in 0..80 {
+        sloths.spawn(sloth(server.addr(), index % 4));
     }
-    assert!(server.stats().dropped >= 100, "{:?}", server.stats());
+    while let Some(borne) = timeout(Duration::from_secs(5), sloths.join_next()).await.expect("still open") {
+        assert!(borne.unwrap() < Duration::from_millis(1500));
+    }
+    // Those with a slow body were answered and closed; hyper does not say of those without a byte
+    // that a timeout ended them.
+    assert!((40..=60).contains(&server.stats().dropped), "{:?}", server.stats());
 }

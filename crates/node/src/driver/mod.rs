@@ -68,7 +68,7 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum News {
     /// From a torrent's machine.
-    Swarm(TorrentId, Event),
+    Swarm(Event),
     /// From the store, what concerns the user.
     Store(Report),
     /// A peer was banned.
@@ -120,6 +120,7 @@ pub(crate) struct Driver {
     inbox: Inbox<Input>,
     buffers: BufferPool,
     web: peerage_net::http::Client,
+    trackers: peerage_net::tracker::Client,
     /// Announces under way.
     announces: usize,
     news: VecDeque<News>,
@@ -166,6 +167,8 @@ impl Driver {
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
             ..peerage_peer::Config::default()
         };
+        let web = web::client(config.allow_local);
+        let trackers = peerage_net::tracker::Client::new(web.clone(), peerage_net::tracker::Config::default(), rng.fork());
         let (net_sender, net) = mpsc::channel(NET_EVENTS_MAX);
         Ok(Self {
             started: std::time::Instant::now(),
@@ -182,7 +185,8 @@ impl Driver {
             net_sender,
             inbox,
             buffers: BufferPool::new(BUFFER_LEN, BUFFERS_KEPT_MAX),
-            web: web::client(config.allow_local),
+            web,
+            trackers,
             announces: 0,
             news: VecDeque::new(),
             inputs: Vec::new(),

@@ -43,7 +43,7 @@ impl Driver {
             }
             Output::Banned { addr, reason, .. } => self.news.push_back(News::Banned(addr, reason)),
             Output::TrackerStatus { url, result, .. } => self.news.push_back(News::Tracker(url, result)),
-            Output::Event { torrent, event } => self.news.push_back(News::Swarm(torrent, event)),
+            Output::Event { event, .. } => self.news.push_back(News::Swarm(event)),
         }
     }
 
@@ -56,9 +56,9 @@ impl Driver {
 
     fn announce(&mut self, torrent: TorrentId, tracker: TrackerId, url: String, request: AnnounceRequest) {
         self.announces += 1;
-        let (client, inbox) = (self.web.clone(), self.inbox.clone());
+        let (client, inbox) = (self.trackers.clone(), self.inbox.clone());
         tokio::spawn(async move {
-            let result = web::announce(&client, &url, request).await;
+            let result = client.announce(&url, &request).await.map_err(|error| error.to_string());
             inbox.put(Input::Tracker(torrent, tracker, result));
         });
     }

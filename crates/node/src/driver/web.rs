@@ -1,4 +1,4 @@
-//! What goes over HTTP and to trackers: announces and web seeds, as tasks beside the driver.
+//! Web seeds, as tasks beside the driver (BEP 19).
 
 use std::sync::Arc;
 
@@ -9,7 +9,6 @@ use peerage_content::Info;
 use peerage_net::guard::Policy;
 use peerage_net::http::{Client, Config, StatusCode};
 use peerage_net::web_seed::{self, FilePart};
-use peerage_peer::{AnnounceReply, AnnounceRequest};
 use peerage_swarm::{Block, WebChange, WebSeedId};
 
 use super::Input;
@@ -102,10 +101,4 @@ impl Blocks<'_> {
             self.inbox.put(Input::WebBlock(self.request.torrent, self.request.web_seed, block, data));
         }
     }
-}
-
-/// Asks a tracker; the failure is in words, for the machine's back-off and the user.
-pub(super) async fn announce(client: &Client, url: &str, request: AnnounceRequest) -> Result<AnnounceReply, String> {
-    let _ = (client, url, request);
-    Err("trackers are not connected yet".into())
 }

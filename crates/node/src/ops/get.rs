@@ -221,7 +221,7 @@ impl<'a> Download<'a> {
 
     async fn on_news(&mut self, session: &mut Session, news: News) -> Result<(), Failure> {
         match news {
-            News::Swarm(_, SwarmEvent::Metadata { info }) => {
+            News::Swarm(SwarmEvent::Metadata { info }) => {
                 let info = Info::parse(&info).map_err(|error| {
                     Failure::new(ExitCode::Integrity, "E_TORRENT", format!("what the link names is not a good torrent: {error}"))
                 })?;
@@ -229,9 +229,9 @@ impl<'a> Download<'a> {
                 // A stop during the check is seen by the loop.
                 self.open(session, hashes).await?;
             }
-            News::Swarm(_, SwarmEvent::PieceDone { piece }) => self.tell_writer(piece),
-            News::Swarm(_, SwarmEvent::PieceLayer { root, layer }) => session.add_layer(root, &layer),
-            News::Swarm(_, SwarmEvent::Paused { reason: PauseReason::DiskFull }) => {
+            News::Swarm(SwarmEvent::PieceDone { piece }) => self.tell_writer(piece),
+            News::Swarm(SwarmEvent::PieceLayer { root, layer }) => session.add_layer(root, &layer),
+            News::Swarm(SwarmEvent::Paused { reason: PauseReason::DiskFull }) => {
                 if self.room_check.is_none() {
                     let folder = self.request.into.display();
                     let reason = format!("no room on the disk of {folder}; free some, and it goes on by itself");

@@ -135,7 +135,7 @@ impl Session {
                     message: format!("{name} changed on the disk; it is not served until it was checked again"),
                 }
             }
-            News::Store(_) | News::Swarm(..) => return,
+            News::Store(_) | News::Swarm(_) => return,
         };
         self.tell(event);
     }

@@ -67,7 +67,7 @@ impl Peer {
             }
             // Woken by the end of a connection, not by time.
             torrent.dial_at = None;
-            if !self.has_place(id) || self.dial_clock > now {
+            if !self.has_place(id) || self.next_dial_at() > now {
                 self.waiting_to_dial.insert(id);
                 return;
             }
@@ -97,8 +97,7 @@ impl Peer {
         if let Some(torrent) = self.torrents.get_mut(&id) {
             torrent.candidates.begin(addr);
         }
-        let gap = Duration::from_secs(1) / self.config.dials_per_second;
-        self.dial_clock = self.dial_clock.max(now - gap * (DIAL_BURST - 1)) + gap;
+        self.dial_clock = self.dial_clock.max(now) + self.dial_gap();
         self.stats.dials += 1;
         self.outputs.push_back(Output::Dial { conn, torrent: id, addr });
     }
@@ -107,8 +106,23 @@ impl Peer {
         self.can_dial_later() && self.conns.of_torrent(id) < self.config.connections_per_torrent_max
     }
 
-    /// Whether only pacing may stand in the way of a dial.
-    pub(super) fn can_dial_later(&self) -> bool {
+    fn dial_gap(&self) -> Duration {
+        Duration::from_secs(1) / self.config.dials_per_second
+    }
+
+    /// When pacing allows the next dial: the clock advances by a gap with each dial, and may be ahead
+    /// of time by a burst.
+    fn next_dial_at(&self) -> Instant {
+        self.dial_clock - self.dial_gap() * (DIAL_BURST - 1)
+    }
+
+    /// When somebody who waits for nothing but pacing may dial.
+    pub(super) fn paced_until(&self) -> Option<Instant> {
+        let waits = self.waiting_to_dial.iter().any(|id| self.has_place(*id));
+        waits.then(|| self.next_dial_at())
+    }
+
+    fn can_dial_later(&self) -> bool {
         !self.stopped
             && self.conns.half_open_out() < self.config.half_open_max
             && self.conns.len() < self.config.connections_max
@@ -116,7 +130,7 @@ impl Peer {
 
     /// A place may be free: those that found none try again, the least connected first.
     pub(super) fn dial_waiting(&mut self, now: Instant) {
-        if self.waiting_to_dial.is_empty() || !self.can_dial_later() || self.dial_clock > now {
+        if self.waiting_to_dial.is_empty() || !self.can_dial_later() || self.next_dial_at() > now {
             return;
         }
         let mut waiting: Vec<TorrentId> = self.waiting_to_dial.iter().copied().collect();

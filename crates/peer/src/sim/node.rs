@@ -10,7 +10,7 @@ use peerage_content::{Hashes, Info, PieceHasher, merkle};
 use peerage_swarm::{Bitfield, Block, Message};
 use peerage_wire::frame::{Frame, Splitter};
 use peerage_wire::message::piece_header;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -97,6 +97,8 @@ struct Disk {
     bytes: Arc<Vec<u8>>,
     /// What it should have in the end.
     truth: Arc<Vec<u8>>,
+    /// Falsified blocks on it: by piece and begin, who sent them.
+    wrong: BTreeMap<(u32, u32), NodeId>,
 }
 
 #[derive(Debug)]
@@ -116,8 +118,8 @@ pub(super) struct Node {
     pub(super) uplink_busy: bool,
     pub(super) downlink_free: Instant,
     pub(super) payload_sent: u64,
-    /// Falsified blocks that it accepted, by sender.
-    pub(super) deceived_by: BTreeMap<NodeId, u64>,
+    /// Pieces that failed their hash because of a block of this sender.
+    pub(super) spoiled_by: BTreeMap<NodeId, u64>,
     pub(super) bytes_sent: u64,
     pub(super) first_byte_at: Option<Instant>,
     pub(super) done_at: Option<Instant>,
@@ -150,7 +152,7 @@ impl Node {
             uplink_busy: false,
             downlink_free: Instant::ZERO,
             payload_sent: 0,
-            deceived_by: BTreeMap::new(),
+            spoiled_by: BTreeMap::new(),
             bytes_sent: 0,
             first_byte_at: None,
             done_at: None,
@@ -183,7 +185,7 @@ impl Node {
         params.content =
             hashes.clone().map(|hashes| crate::Content { hashes, have, priorities: Vec::new() });
         let torrent = self.peer.add_torrent(now, params).expect("a torrent once per node");
-        self.disks.insert(torrent, Disk { hashes, bytes, truth: content.bytes.clone() });
+        self.disks.insert(torrent, Disk { hashes, bytes, truth: content.bytes.clone(), wrong: BTreeMap::new() });
         torrent
     }
 
@@ -196,7 +198,7 @@ impl Node {
         let (mut have, mut bytes) = (Bitfield::new(layout.pieces()), vec![0; content.bytes.len()]);
         for piece in (0..layout.pieces()).filter(|_| share > 0.0) {
             if self.rng.unit() < share {
-                have.insert(piece);
+                have.set(piece);
                 let begin = layout.piece_offset(piece) as usize;
                 let range = begin..begin + layout.piece_len(piece) as usize;
                 bytes[range.clone()].copy_from_slice(&content.bytes[range]);
@@ -254,7 +256,7 @@ impl Node {
         bytes
     }
 
-    fn verify(&self, torrent: TorrentId, piece: u32, digests: bool) -> StoreEvent {
+    fn verify(&mut self, torrent: TorrentId, piece: u32, digests: bool) -> StoreEvent {
         let disk = &self.disks[&torrent];
         let hashes = disk.hashes.as_ref().expect("content is known");
         let layout = &hashes.info().layout;
@@ -264,6 +266,11 @@ impl Node {
         let mut hasher = PieceHasher::new(check, layout.piece_len(piece), layout.data_len(piece));
         assert!(hasher.add(0, bytes));
         let ok = hasher.finish().expect("all bytes were given");
+        let spoilers: BTreeSet<NodeId> = disk.wrong.range((piece, 0)..(piece + 1, 0)).map(|(_, node)| *node).collect();
+        assert_eq!(ok, spoilers.is_empty(), "piece {piece}");
+        for spoiler in spoilers {
+            *self.spoiled_by.entry(spoiler).or_default() += 1;
+        }
         let digest = |block: u32| {
             let block = layout.block(piece, block);
             merkle::leaf(&bytes[block.begin as usize..][..block.len as usize])
@@ -368,8 +375,10 @@ impl Net {
         let disk = node.disks.get_mut(&torrent).expect("a torrent of the node");
         let layout = &disk.hashes.as_ref().expect("content is known").info().layout;
         let begin = (layout.piece_offset(block.piece) + u64::from(block.begin)) as usize;
-        if disk.truth[begin..begin + data.len()] != *data {
-            *node.deceived_by.entry(from).or_default() += 1;
+        if disk.truth[begin..begin + data.len()] == *data {
+            disk.wrong.remove(&(block.piece, block.begin));
+        } else {
+            disk.wrong.insert((block.piece, block.begin), from);
         }
         Arc::make_mut(&mut disk.bytes)[begin..begin + data.len()].copy_from_slice(data);
         let Block { piece, begin, len } = block;

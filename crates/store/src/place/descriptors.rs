@@ -43,7 +43,7 @@ impl Descriptors {
         &self,
         key: Key,
         write: bool,
-        open: impl FnOnce() -> io::Result<File>,
+        open: impl Fn() -> io::Result<File>,
     ) -> io::Result<Arc<File>> {
         {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,11 +59,10 @@ impl Descriptors {
         // Opened without the lock: it may take long on a network file system. Two threads may open
         // the same file; the second entry replaces the first.
         let file = Arc::new(match open() {
+            // The process has none left: give back some of ours, which are only kept for speed.
             Err(error) if out_of_descriptors(&error) => {
-                // Someone else in this process uses them up: give ours back and try once more
-                // with what that freed is not possible, as `open` is used up; report it.
                 self.shrink();
-                return Err(error);
+                open()?
             }
             other => other?,
         });
@@ -103,7 +102,7 @@ impl Descriptors {
 }
 
 /// Whether the process (or the machine) has no descriptor left.
-pub(crate) fn out_of_descriptors(error: &io::Error) -> bool {
+fn out_of_descriptors(error: &io::Error) -> bool {
     use rustix::io::Errno;
     [Errno::MFILE, Errno::NFILE].iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }

@@ -113,16 +113,20 @@ impl Swarm {
         self.asked -= u64::from(asked.len);
         body.picker.release(asked.pick);
         peer.allowed_in.retain(|piece| *piece != block.piece);
-        // Not again at once: whoever refuses without choking would be asked forever.
         if !peer.peer_choking {
             peer.refusals_in += 1;
-            peer.idle_epoch = Some(body.picker.epoch());
+            peer.pipeline.refused();
+            // Whoever refuses everything is asked again at the next tick, not at once.
+            if peer.pipeline.is_empty() {
+                peer.idle_epoch = Some(body.picker.epoch());
+            }
         }
         let flood = peer.refusals_in > REFUSALS_MAX;
         if peer.pipeline.is_empty() {
             body.picker.disown(slot);
             peer.current = None;
         }
+        self.mark_down(slot);
         if flood {
             self.disconnect(slot, Reason::Flood("refusals"));
         }
@@ -223,7 +227,7 @@ impl Swarm {
             return Filled::Starved;
         }
         let starved = count < room;
-        let whole = peer.pipeline.takes_whole(body.picker.geometry().piece_len(0));
+        let whole = peer.pipeline.takes_whole(now, body.picker.geometry().piece_len(0));
         let only = if peer.peer_choking { Some(&peer.allowed_in[..]) } else { None };
         let asker = Asker { slot, have: &peer.have, whole, only };
         self.picks.clear();

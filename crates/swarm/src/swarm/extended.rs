@@ -32,9 +32,13 @@ impl Swarm {
             reqq: Some(limits::REQUESTS_IN_MAX as u32),
             metadata_size: size.and_then(|size| u32::try_from(size).ok()),
             your_ip: Some(peer.addr.ip()),
-            upload_only: self.is_done().then_some(true),
+            upload_only: Some(self.is_done()).filter(|done| *done || peer.said_upload_only),
         };
+        let said = handshake.upload_only == Some(true);
         self.peers.send(slot, &Message::Extended { id: HANDSHAKE_ID, payload: handshake.encode() });
+        if let Some(peer) = self.peers.get_mut(slot) {
+            peer.said_upload_only = said;
+        }
     }
 
     pub(super) fn on_extended(&mut self, now: Instant, slot: u32, id: u8, payload: &[u8]) -> Result {
@@ -57,6 +61,7 @@ impl Swarm {
 
     fn on_extension_handshake(&mut self, now: Instant, slot: u32, handshake: &extension::Handshake) {
         let Some(peer) = self.peers.get_mut(slot) else { return };
+        let first = !std::mem::replace(&mut peer.said_extensions, true);
         peer.ids = peer.ids.updated(handshake.ids);
         if let Some(client) = &handshake.client {
             peer.client.clone_from(client);
@@ -73,7 +78,19 @@ impl Swarm {
             self.metadata.offer(slot, size);
             self.poll_metadata(now);
         }
+        let lost: Vec<u32> = self.body.iter().flat_map(|body| &body.lost).copied().collect();
+        if first {
+            lost.into_iter().for_each(|piece| _ = self.say_dont_have(slot, piece));
+        }
         self.part_if_redundant(slot);
+    }
+
+    /// Takes back that we have a piece (BEP 54). Returns whether the peer understands it.
+    pub(super) fn say_dont_have(&mut self, slot: u32, piece: u32) -> bool {
+        let Some(id) = self.peers.get(slot).and_then(|peer| peer.ids.dont_have) else { return false };
+        let payload = extension::encode_dont_have(piece);
+        self.peers.send(slot, &Message::Extended { id, payload });
+        true
     }
 
     pub(super) fn poll_metadata(&mut self, now: Instant) {

@@ -1,15 +1,20 @@
 //! Requests of peers: who is served, with what, and in which order.
 
 use super::{Swarm, messages::Result};
-use crate::{Block, Bucket, Message, Output, Reason, choker::Contender, upload::Pushed};
+use crate::{
+    Block, Bucket, Message, Output, Reason,
+    choker::{Choker, Contender},
+    upload::Pushed,
+};
 use peerage_base::{Duration, Instant, limits};
 
 /// Requests that were under way when we choked the peer are refused without counting.
 const CHOKE_GRACE: Duration = Duration::from_secs(5);
 /// Requests for what cannot be: another client's mistake, up to a point (libtorrent: 300).
 const INVALID_MAX: u32 = 100;
-/// While the rate is limited, one block of so many goes to whoever waits longest, whatever its rank.
-const PLAIN_TURN: u64 = 8;
+/// While the rate is limited: how far, in seconds of the whole rate, a peer may get ahead of another
+/// because it asks for rarer pieces.
+const AHEAD_TIME: f64 = 0.25;
 /// Bytes of a piece message beside the block.
 const PIECE_OVERHEAD: u64 = 13;
 
@@ -103,8 +108,13 @@ impl Swarm {
         if self.paused.is_some() {
             return;
         }
-        let slots = self.choker.slots(&self.config, self.upload_limit(node_limit));
-        for slot in self.choker.fill(&self.contenders(), slots) {
+        let contenders = self.contenders();
+        let mut slots = self.choker.slots(&self.config, self.upload_limit(node_limit));
+        if !self.is_done() {
+            let interested = contenders.iter().filter(|peer| peer.interested).count();
+            slots = Choker::scarce(&self.config, slots, interested);
+        }
+        for slot in self.choker.fill(&contenders, slots) {
             self.set_choked(now, slot, false);
         }
     }
@@ -156,49 +166,41 @@ impl Swarm {
     }
 
     /// The line is the bottleneck: it matters what goes first. A piece that went to nobody else yet
-    /// goes before one that others can pass on, so that a seed sends each piece about once; equals
-    /// take turns.
+    /// goes before one that others can pass on, so that a seed sends each piece about once. Shares stay
+    /// equal nevertheless: nobody gets ahead of another by more than [`AHEAD_TIME`].
     fn pump_limited(&mut self, now: Instant, up: &mut Bucket) {
+        let rate = self.upload_limit(up.rate()).unwrap_or(0);
+        let ahead = (rate as f64 * AHEAD_TIME) as u64;
         while up.is_open() && self.up.is_open() {
-            self.served += 1;
-            let plain = self.served.is_multiple_of(PLAIN_TURN);
-            let Some(at) = self.next_turn(plain) else { return };
+            let Some(at) = self.next_turn(ahead) else { return };
             let Some(slot) = self.ready_up.remove(at) else { return };
-            let Some(block) = self.take_ranked(slot) else {
-                if let Some(peer) = self.peers.get_mut(slot) {
-                    peer.in_up = false;
-                }
-                continue;
-            };
-            self.send_block(now, slot, block);
-            up.take(u64::from(block.len));
-            self.up.take(u64::from(block.len));
-            if let Some(peer) = self.peers.get_mut(slot) {
-                peer.in_up = false;
-                self.mark_up(slot);
+            let block = self.take_ranked(slot);
+            if let Some(block) = block {
+                self.send_block(now, slot, block);
+                up.take(u64::from(block.len));
+                self.up.take(u64::from(block.len));
             }
+            let Some(peer) = self.peers.get_mut(slot) else { continue };
+            peer.in_up = false;
+            peer.share += block.map_or(0, |block| u64::from(block.len));
+            self.mark_up(slot);
         }
         let own = self.up.opens_at();
         self.wake_at = self.wake_at.into_iter().chain(own).chain(up.opens_at()).min();
     }
 
-    /// Whose turn it is: the first in line, or the first of those with the best to send.
-    fn next_turn(&self, plain: bool) -> Option<usize> {
-        if plain || self.ready_up.len() < 2 {
-            return (!self.ready_up.is_empty()).then_some(0);
-        }
-        let mut best: Option<(usize, u32)> = None;
-        for (at, slot) in self.ready_up.iter().enumerate() {
-            let Some(peer) = self.peers.get(*slot) else { return Some(at) };
-            let rank = peer.uploads.best_rank(|block| self.rank(peer.party, block)).unwrap_or(0);
-            if best.is_none_or(|(_, least)| rank < least) {
-                best = Some((at, rank));
-            }
-            if rank == 0 {
-                break;
-            }
-        }
-        best.map(|(at, _)| at)
+    /// Whose turn it is: of those that are not ahead of the others, the one with the best to send.
+    fn next_turn(&mut self, ahead: u64) -> Option<usize> {
+        let peers = &self.peers;
+        let share = |slot: &u32| peers.get(*slot).map_or(0, |peer| peer.share);
+        let least = self.ready_up.iter().map(share).min()?;
+        self.least_share = least;
+        let fair = self.ready_up.iter().enumerate().filter(|(_, slot)| share(slot) <= least + ahead);
+        let rank = |slot: &u32| {
+            let peer = peers.get(*slot)?;
+            peer.uploads.best_rank(|block| self.rank(peer.party, block))
+        };
+        fair.min_by_key(|(_, slot)| (rank(slot), share(slot))).map(|(at, _)| at)
     }
 
     /// 0: nobody else was sent any of it; otherwise the more others have it, the more.
@@ -250,12 +252,9 @@ impl Swarm {
         for slot in self.peers.all() {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
             let refused = peer.uploads.remove_piece(piece);
-            let dont_have = peer.ids.dont_have;
             self.refuse(slot, &refused);
-            if let Some(id) = dont_have {
-                let payload = peerage_wire::extension::encode_dont_have(piece);
-                self.peers.send(slot, &Message::Extended { id, payload });
-            } else if !refused.is_empty() && !self.peers.get(slot).is_some_and(|peer| peer.fast) {
+            let told = self.say_dont_have(slot, piece) || self.peers.get(slot).is_some_and(|peer| peer.fast);
+            if !told && !refused.is_empty() {
                 // It cannot be told: better a new connection than two minutes of waiting.
                 self.disconnect(slot, Reason::Protocol("a piece was lost, and the peer cannot be told"));
             }

@@ -38,17 +38,21 @@ impl Swarm {
             return;
         }
         body.digests_due.remove(&piece);
+        body.lost.remove(&piece);
         let guilty = self.blame.verified(piece, digests);
         self.stats.pieces_done += 1;
         self.event(Event::PieceDone { piece });
         self.count_files(piece);
         for slot in self.peers.all() {
             let Some(peer) = self.peers.get_mut(slot) else { continue };
+            // Whoever has everything needs no telling. Others are told of pieces that they have, too:
+            // a super-seed waits for it (BEP 16), and looks like a leecher.
+            let tell = !peer.is_seed();
             if peer.have.get(piece) {
-                // It knows a piece that it has needs no telling; but we want one less of it.
                 peer.wants = peer.wants.saturating_sub(1);
                 self.update_interest(slot);
-            } else if !self.is_super_seeding() {
+            }
+            if tell {
                 self.peers.send(slot, &Message::Have(piece));
             }
         }
@@ -104,6 +108,7 @@ impl Swarm {
                 *missing += 1;
             }
         }
+        body.lost.insert(piece);
         let wanted = body.picker.wanted().get(piece);
         if let Some(first) = body.first_sent.get_mut(piece as usize) {
             *first = 0;
@@ -129,9 +134,13 @@ impl Swarm {
             return;
         }
         for slot in self.peers.all() {
-            if let Some(id) = self.peers.get(slot).and_then(|peer| peer.ids.upload_only) {
+            let Some(peer) = self.peers.get(slot) else { continue };
+            if let Some(id) = peer.ids.upload_only {
                 let payload = peerage_wire::extension::encode_upload_only(done);
                 self.peers.send(slot, &Message::Extended { id, payload });
+            } else if !peer.said_extensions {
+                // Its numbers are not known yet: what we said at first is said anew.
+                self.say_extensions(slot);
             }
             self.part_if_redundant(slot);
         }

@@ -66,7 +66,8 @@ impl Swarm {
             self.give_back(slot, &asked);
             self.mark_down(slot);
         } else {
-            // Depths grow with the clock, too.
+            // Depths grow with the clock, too, and who had nothing or refused is asked again.
+            peer.idle_epoch = None;
             self.mark_down(slot);
         }
         let Some(peer) = self.peers.get_mut(slot) else { return };

@@ -1,12 +1,13 @@
 //! A network of swarm machines in virtual time: latency, line rates, real encoded bytes for all but
 //! the blocks, which travel as names with a mark for whether they are spoiled.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
-use peerage_base::{ConnId, Duration, InfoHashes, Instant, Rng};
-use peerage_content::{Hashes, Info};
+use peerage_base::{ConnId, Duration, Instant, Rng};
+use peerage_content::create::{Builder, PieceDigest, Source};
+use peerage_content::{Hashes, Info, Version};
 use peerage_swarm::{
     Bitfield, Block, BlockVerdict, Bucket, Config, Content, Event, Handshake, Local, Message, Output,
-    PeerChange, Reason, StoreEvent, Swarm,
+    PeerChange, Reason, StoreEvent, Swarm, WebChange, WebSeedId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -28,6 +29,27 @@ pub fn info(total: u64, piece_len: u32) -> Arc<Info> {
     Arc::new(Info::parse(&raw).unwrap())
 }
 
+/// A torrent of files with these lengths, whose hashes are made up but consistent; and all its hashes,
+/// piece layers too.
+pub fn torrent(version: Version, lens: &[u64], piece_len: u32) -> (Arc<Info>, Hashes) {
+    let file =
+        |(at, len): (usize, &u64)| Source { path: vec![format!("{at:04}")], len: *len, executable: false };
+    let files = lens.iter().enumerate().map(file).collect();
+    let builder = Builder { piece_len: Some(piece_len), version, ..Builder::new("test", true, files) };
+    let plan = builder.plan().unwrap();
+    let digest = |piece: u32| {
+        let mut hash = [7; 32];
+        hash[..4].copy_from_slice(&piece.to_be_bytes());
+        PieceDigest {
+            v1: version.has_v1().then(|| hash[..20].try_into().unwrap()),
+            v2: version.has_v2().then_some(hash),
+        }
+    };
+    let digests: Vec<PieceDigest> = (0..plan.layout().pieces()).map(digest).collect();
+    let meta = plan.finish(&digests).unwrap();
+    (meta.info.clone(), meta.hashes())
+}
+
 pub enum Cargo {
     Frames(Vec<u8>),
     Block { block: Block, bad: bool },
@@ -38,6 +60,8 @@ enum Happening {
     Sent { node: usize, conn: ConnId, bytes: u64 },
     Store { node: usize, event: StoreEvent },
     Closed { node: usize, conn: ConnId },
+    Web { node: usize, web_seed: WebSeedId, block: Block, bad: bool },
+    WebDone { node: usize, web_seed: WebSeedId },
     Timer { node: usize },
 }
 
@@ -59,6 +83,15 @@ pub struct Node {
     pub lies: f64,
     /// It answers no requests.
     pub silent: bool,
+    /// Chance that a block which its web seeds send is spoiled.
+    pub web_lies: f64,
+    /// Web requests made: piece, begin, length.
+    pub web_requests: Vec<(u32, u32, u32)>,
+    /// Writes fail from now on.
+    pub disk_full: bool,
+    /// What it asked its peers for, and told them it has.
+    pub asked: Vec<Block>,
+    pub said: Vec<(ConnId, Message)>,
     pub events: Vec<(Instant, Event)>,
     pub closed: Vec<(ConnId, Reason)>,
     pub banned: Vec<SocketAddr>,
@@ -75,6 +108,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub latency: Duration,
     info: Arc<Info>,
+    /// What seeds know, where that is more than the info dictionary.
+    pub hashes: Option<Hashes>,
     queue: BTreeMap<(Instant, u64), Happening>,
     seq: u64,
     next_conn: u64,
@@ -90,16 +125,13 @@ impl World {
             nodes: Vec::new(),
             latency,
             info,
+            hashes: None,
             queue: BTreeMap::new(),
             seq: 0,
             next_conn: 1,
             rng: Rng::from_number(seed),
             trace: 0,
         }
-    }
-
-    pub fn hashes(&self) -> InfoHashes {
-        self.info.hashes
     }
 
     pub fn content(&self, have: Bitfield) -> Content {
@@ -115,7 +147,11 @@ impl World {
     }
 
     pub fn seed(&mut self, config: Config) -> usize {
-        self.add(config, Bitfield::full(self.info.layout.pieces()))
+        let node = self.add_bare(config);
+        let mut content = self.content(Bitfield::full(self.info.layout.pieces()));
+        content.hashes = self.hashes.clone().unwrap_or(content.hashes);
+        self.nodes[node].swarm.set_content(self.now, content);
+        node
     }
 
     pub fn leech(&mut self, config: Config) -> usize {
@@ -144,6 +180,11 @@ impl World {
             store: BTreeMap::new(),
             lies: 0.0,
             silent: false,
+            web_lies: 0.0,
+            web_requests: Vec::new(),
+            disk_full: false,
+            asked: Vec::new(),
+            said: Vec::new(),
             events: Vec::new(),
             closed: Vec::new(),
             banned: Vec::new(),
@@ -167,7 +208,10 @@ impl World {
             if !outgoing {
                 addr.set_port(40_000 + other as u16);
             }
-            let handshake = self.nodes[other].handshake;
+            // An extension is used when both ends offer it.
+            let mut handshake = self.nodes[other].handshake;
+            let own = self.nodes[node].handshake.reserved;
+            handshake.reserved.iter_mut().zip(own).for_each(|(theirs, own)| *theirs &= own);
             let up = PeerChange::Up { addr, outgoing, handshake };
             let swarm = &mut self.nodes[node].swarm;
             swarm.handle_peer(self.now, conn, up);
@@ -259,6 +303,18 @@ impl World {
                     self.drain(node);
                 }
             }
+            Happening::Web { node, web_seed, block, bad } => {
+                let of = &mut self.nodes[node];
+                if of.swarm.handle_web_block(now, web_seed, block) == BlockVerdict::Accept {
+                    of.store.entry(block.piece).or_default().insert(block.begin, bad);
+                    self.write(node, block);
+                }
+                self.drain(node);
+            }
+            Happening::WebDone { node, web_seed } => {
+                self.nodes[node].swarm.handle_web(now, web_seed, WebChange::Done);
+                self.drain(node);
+            }
             Happening::Timer { node } => {
                 self.nodes[node].timer_at = None;
                 self.nodes[node].swarm.handle_timeout(now);
@@ -284,12 +340,34 @@ impl World {
                 of.received += 1;
                 if of.swarm.handle_block(now, conn, block) == BlockVerdict::Accept {
                     of.store.entry(block.piece).or_default().insert(block.begin, bad);
-                    let written =
-                        StoreEvent::Written { piece: block.piece, begin: block.begin, len: block.len };
-                    self.schedule(Duration::from_micros(200), Happening::Store { node, event: written });
+                    self.write(node, block);
                 }
             }
         }
+    }
+
+    fn write(&mut self, node: usize, block: Block) {
+        let Block { piece, begin, len } = block;
+        let event = if self.nodes[node].disk_full {
+            StoreEvent::Failed { piece, begin, len, full_disk: true }
+        } else {
+            StoreEvent::Written { piece, begin, len }
+        };
+        self.schedule(Duration::from_micros(200), Happening::Store { node, event });
+    }
+
+    /// Feeds a block to a node as if a peer had sent it.
+    pub fn inject_block(&mut self, node: usize, conn: ConnId, block: Block) {
+        self.arrive(node, conn, Cargo::Block { block, bad: false });
+        self.drain(node);
+    }
+
+    /// A connection whose other end is the test itself.
+    pub fn connect_test(&mut self, node: usize, conn: ConnId) {
+        let addr = SocketAddr::from(([10, 9, 9, 9], 9));
+        let up = PeerChange::Up { addr, outgoing: true, handshake: self.nodes[node].handshake };
+        self.nodes[node].swarm.handle_peer(self.now, conn, up);
+        self.drain(node);
     }
 
     /// Feeds a message to a node as if a peer had sent it.
@@ -316,7 +394,8 @@ impl World {
     fn output(&mut self, node: usize, output: Output) {
         match output {
             Output::Send { conn, bytes } => {
-                self.transmit(node, conn, bytes.len() as u64, Cargo::Frames(bytes))
+                self.note(node, conn, &bytes);
+                self.transmit(node, conn, bytes.len() as u64, Cargo::Frames(bytes));
             }
             Output::SendBlock { conn, block } => {
                 let of = &mut self.nodes[node];
@@ -349,9 +428,38 @@ impl World {
             }
             Output::Candidates { addrs, .. } => self.nodes[node].candidates.extend(addrs),
             Output::Ban { addr, .. } => self.nodes[node].banned.push(addr),
-            Output::WebRequest { .. } => {}
+            Output::WebRequest { web_seed, piece, begin, len } => {
+                self.web_request(node, web_seed, piece, begin, len)
+            }
             Output::Event(event) => self.nodes[node].events.push((self.now, event)),
         }
+    }
+
+    /// Keeps what a node says, for tests to judge.
+    fn note(&mut self, node: usize, conn: ConnId, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some((len, after)) = rest.split_first_chunk::<4>() {
+            let (frame, after) = after.split_at(u32::from_be_bytes(*len) as usize);
+            match Message::decode(frame).unwrap() {
+                Message::Request(block) => self.nodes[node].asked.push(block),
+                message => self.nodes[node].said.push((conn, message)),
+            }
+            rest = after;
+        }
+    }
+
+    /// A web seed of 10 MiB/s and 50 ms.
+    fn web_request(&mut self, node: usize, web_seed: WebSeedId, piece: u32, begin: u32, len: u32) {
+        self.nodes[node].web_requests.push((piece, begin, len));
+        let (mut at, mut after) = (begin, Duration::from_millis(50));
+        while at < begin + len {
+            let block = Block { piece, begin: at, len: (begin + len - at).min(16384) };
+            let bad = self.rng.unit() < self.nodes[node].web_lies;
+            after += Duration::from_micros(1600);
+            self.schedule(after, Happening::Web { node, web_seed, block, bad });
+            at += block.len;
+        }
+        self.schedule(after, Happening::WebDone { node, web_seed });
     }
 
     fn transmit(&mut self, node: usize, conn: ConnId, bytes: u64, cargo: Cargo) {

@@ -265,15 +265,22 @@ fn limits_hold_exactly() {
     assert_eq!(verdict(b"i1e", Limits { bytes: usize::MAX, tokens: 0, ..none }), Some(E::Tokens));
 }
 
-/// CVE-2026-57081 and P2: nesting is refused at once and by a flat table, whatever its length.
+/// CVE-2026-57081 and P2: nesting is refused at once and by a flat table, whatever its length. The
+/// best of some tries counts, so that a busy machine does not fail the test.
 #[test]
 #[expect(clippy::disallowed_types, reason = "the bound is one of real time")]
 fn bombs_are_refused_quickly() {
-    for bomb in [b"l".repeat(150_000), b"d1:a".repeat(150_000), b"ld1:a".repeat(150_000)] {
-        let start = std::time::Instant::now();
-        assert_eq!(verdict(&bomb, Limits::TORRENT), Some(E::Depth));
-        assert_eq!(verdict(&bomb, Limits { depth: usize::MAX, ..Limits::TORRENT }), Some(E::End));
-        assert!(start.elapsed() < std::time::Duration::from_millis(50), "{:?}", start.elapsed());
+    let unbounded = Limits { depth: usize::MAX, ..Limits::TORRENT };
+    for unit in ["l", "d1:a", "ld1:a"] {
+        let bomb = unit.repeat(150_000).into_bytes();
+        let time = |_| {
+            let start = std::time::Instant::now();
+            assert_eq!(verdict(&bomb, Limits::TORRENT), Some(E::Depth));
+            assert_eq!(verdict(&bomb, unbounded), Some(E::End));
+            start.elapsed()
+        };
+        let best = (0..10).map(time).min().unwrap();
+        assert!(best < std::time::Duration::from_millis(50), "{best:?}");
     }
 }
 

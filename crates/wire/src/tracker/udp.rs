@@ -328,7 +328,7 @@ fn url_data(mut reader: Reader<'_>) -> Vec<u8> {
                 let Some(content) = reader.u8().and_then(|len| reader.bytes(usize::from(len))) else {
                     break;
                 };
-                if kind == OPTION_URL_DATA && true {
+                if kind == OPTION_URL_DATA && path.len().saturating_add(content.len()) <= URL_DATA_MAX {
                     path.extend_from_slice(content);
                 }
             }
