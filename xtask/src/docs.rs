@@ -22,7 +22,11 @@ pub fn check(root: &Path) -> Result<Vec<String>> {
 
 fn missing(map: &str, names: &[String]) -> Vec<String> {
     let named = |name: &&String| map.contains(&format!("`peerage-{name}`"));
-    names.iter().filter(|name| !named(name)).map(|name| format!("{MAP} does not name peerage-{name}")).collect()
+    names
+        .iter()
+        .filter(|name| !named(name))
+        .map(|name| format!("{MAP} does not name peerage-{name}"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -40,10 +40,12 @@ pub fn load(root: &Path) -> Result<Graph> {
 }
 
 fn parse(metadata: &Value) -> Result<Graph> {
-    let text = |value: &Value| value.as_str().map(str::to_owned).context("cargo metadata: a string is missing");
+    let text =
+        |value: &Value| value.as_str().map(str::to_owned).context("cargo metadata: a string is missing");
     let list = |value: &Value| value.as_array().cloned().context("cargo metadata: a list is missing");
     let mut graph = Graph::default();
-    let members: BTreeSet<String> = list(&metadata["workspace_members"])?.iter().filter_map(|id| text(id).ok()).collect();
+    let members: BTreeSet<String> =
+        list(&metadata["workspace_members"])?.iter().filter_map(|id| text(id).ok()).collect();
     for package in list(&metadata["packages"])? {
         let (id, name) = (text(&package["id"])?, text(&package["name"])?);
         // Tools beside the layers (bench, xtask) may use what they like.

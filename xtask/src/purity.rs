@@ -35,9 +35,12 @@ pub fn check(root: &Path) -> Result<Vec<String>> {
         };
         problems.extend(missing_lints(name, &read("clippy.toml")?, &read("Cargo.toml")?));
     }
-    let lines: usize = crate::size::sources(&root.join("crates/base"))?.iter().map(|file| file.text.lines().count()).sum();
+    let lines: usize =
+        crate::size::sources(&root.join("crates/base"))?.iter().map(|file| file.text.lines().count()).sum();
     if lines > BASE_LINES_MAX {
-        problems.push(format!("base has {lines} lines, more than {BASE_LINES_MAX}: it is no place for everything"));
+        problems.push(format!(
+            "base has {lines} lines, more than {BASE_LINES_MAX}: it is no place for everything"
+        ));
     }
     Ok(problems)
 }
@@ -83,7 +86,8 @@ fn way(graph: &Graph, came_from: &BTreeMap<&str, &str>, end: &str) -> String {
     while let Some(before) = ids.last().and_then(|id| came_from.get(id)) {
         ids.push(before);
     }
-    let names: Vec<&str> = ids.iter().rev().map(|id| graph.names.get(*id).map_or(*id, String::as_str)).collect();
+    let names: Vec<&str> =
+        ids.iter().rev().map(|id| graph.names.get(*id).map_or(*id, String::as_str)).collect();
     names.join(" -> ")
 }
 
@@ -104,7 +108,13 @@ mod tests {
 
     #[test]
     fn a_clock_deep_below_is_found_with_the_way_to_it() {
-        let graph = graph(&[("peerage-swarm", "a"), ("a", "b"), ("b", "chrono"), ("peerage-node", "tokio"), ("a", "a")]);
+        let graph = graph(&[
+            ("peerage-swarm", "a"),
+            ("a", "b"),
+            ("b", "chrono"),
+            ("peerage-node", "tokio"),
+            ("a", "a"),
+        ]);
         let found = reaches(&graph, "swarm");
         assert_eq!(found, ["swarm reaches peerage-swarm -> a -> b -> chrono (a clock)"]);
     }

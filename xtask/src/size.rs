@@ -92,7 +92,10 @@ fn functions<'a>(lines: &[&'a str]) -> Vec<(&'a str, usize)> {
         let Some(name) = function_name(line) else { continue };
         let indent = &line[..line.len() - line.trim_start().len()];
         let one_line = line.ends_with('}') || line.ends_with(';');
-        let is_end = |line: &&str| line.strip_prefix(indent).is_some_and(|rest| rest == "}" || rest.ends_with(';') && rest.starts_with(')'));
+        let is_end = |line: &&str| {
+            line.strip_prefix(indent)
+                .is_some_and(|rest| rest == "}" || rest.ends_with(';') && rest.starts_with(')'))
+        };
         if let Some(len) = lines[begin..].iter().position(is_end).filter(|_| !one_line) {
             found.push((name, len + 1));
         }

@@ -32,5 +32,9 @@ fn main() {
     net.kill(leechers[8]);
     let done = net.run_until_done(Duration::from_secs(600), &leechers[..8]);
     let finished = leechers.iter().filter(|node| net.has_exactly(**node, &content)).count();
-    println!("seed {seed}: trace {:016x}, {} events, all done {done}, {finished} have the content", net.trace(), net.steps());
+    println!(
+        "seed {seed}: trace {:016x}, {} events, all done {done}, {finished} have the content",
+        net.trace(),
+        net.steps()
+    );
 }

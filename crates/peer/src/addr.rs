@@ -87,7 +87,9 @@ fn scope_v6(ip: Ipv6Addr) -> Scope {
         // Discard only, documentation.
         [0x100, 0, 0, 0, ..] | [0x2001, 0xdb8, ..] => Scope::Never,
         [first, ..] if first & 0xffc0 == 0xfe80 => Scope::Local(LocalRange::LinkLocal),
-        [first, ..] if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => Scope::Local(LocalRange::UniqueLocal),
+        [first, ..] if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => {
+            Scope::Local(LocalRange::UniqueLocal)
+        }
         [first, ..] if first & 0xff00 == 0xff00 => Scope::Never,
         _ => Scope::Global,
     }
@@ -159,15 +161,46 @@ mod tests {
     #[test]
     fn strangers_name_only_hosts_on_the_internet() {
         let closed = Ranges::new(false, &[]);
-        for addr in ["8.8.8.8:1", "[2a00:1450::1]:6881", "172.32.0.1:5", "[64:ff9b::808:808]:9", "[2002:808:808::1]:9"] {
+        for addr in [
+            "8.8.8.8:1",
+            "[2a00:1450::1]:6881",
+            "172.32.0.1:5",
+            "[64:ff9b::808:808]:9",
+            "[2002:808:808::1]:9",
+        ] {
             assert!(closed.allow(at(addr)), "{addr}");
         }
         for addr in [
-            "8.8.8.8:0", "0.0.0.0:5", "0.1.2.3:5", "127.0.0.1:5", "10.1.1.1:5", "172.16.0.1:5", "172.31.255.255:5",
-            "192.168.0.1:5", "169.254.169.254:80", "100.64.0.1:5", "224.0.0.1:5", "239.1.1.1:5", "255.255.255.255:5",
-            "240.0.0.1:5", "192.0.2.1:5", "198.18.0.1:5", "[::]:5", "[::1]:5", "[fe80::1]:5", "[fc00::1]:5",
-            "[fd12::1]:5", "[ff02::1]:5", "[::ffff:127.0.0.1]:5", "[::ffff:10.0.0.1]:5", "[64:ff9b::7f00:1]:5",
-            "[2002:7f00:1::1]:5", "[2002:a00:1::1]:5", "[::127.0.0.1]:5", "[2001:db8::1]:5", "[fec0::1]:5",
+            "8.8.8.8:0",
+            "0.0.0.0:5",
+            "0.1.2.3:5",
+            "127.0.0.1:5",
+            "10.1.1.1:5",
+            "172.16.0.1:5",
+            "172.31.255.255:5",
+            "192.168.0.1:5",
+            "169.254.169.254:80",
+            "100.64.0.1:5",
+            "224.0.0.1:5",
+            "239.1.1.1:5",
+            "255.255.255.255:5",
+            "240.0.0.1:5",
+            "192.0.2.1:5",
+            "198.18.0.1:5",
+            "[::]:5",
+            "[::1]:5",
+            "[fe80::1]:5",
+            "[fc00::1]:5",
+            "[fd12::1]:5",
+            "[ff02::1]:5",
+            "[::ffff:127.0.0.1]:5",
+            "[::ffff:10.0.0.1]:5",
+            "[64:ff9b::7f00:1]:5",
+            "[2002:7f00:1::1]:5",
+            "[2002:a00:1::1]:5",
+            "[::127.0.0.1]:5",
+            "[2001:db8::1]:5",
+            "[fec0::1]:5",
         ] {
             assert!(!closed.allow(at(addr)), "{addr}");
         }
@@ -183,13 +216,25 @@ mod tests {
             assert!(!lan.allow(at(addr)), "{addr}");
         }
         let there = Ranges::new(false, &["192.168.1.9".parse().unwrap()]);
-        assert!(there.allow(at("192.168.7.7:5")) && !there.allow(at("10.0.0.1:5")) && !there.allow(at("127.0.0.1:5")));
+        assert!(
+            there.allow(at("192.168.7.7:5"))
+                && !there.allow(at("10.0.0.1:5"))
+                && !there.allow(at("127.0.0.1:5"))
+        );
     }
 
     #[test]
     fn the_user_may_name_any_host() {
-        assert!(is_dialable(at("127.0.0.1:5")) && is_dialable(at("192.0.2.1:5")) && is_dialable(at("[fe80::1]:5")));
-        assert!(!is_dialable(at("127.0.0.1:0")) && !is_dialable(at("0.0.0.0:5")) && !is_dialable(at("224.0.0.1:5")));
+        assert!(
+            is_dialable(at("127.0.0.1:5"))
+                && is_dialable(at("192.0.2.1:5"))
+                && is_dialable(at("[fe80::1]:5"))
+        );
+        assert!(
+            !is_dialable(at("127.0.0.1:0"))
+                && !is_dialable(at("0.0.0.0:5"))
+                && !is_dialable(at("224.0.0.1:5"))
+        );
         assert!(!is_dialable(at("[::ffff:0.0.0.0]:5")) && !is_dialable(at("[::ffff:255.255.255.255]:5")));
     }
 

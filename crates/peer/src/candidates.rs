@@ -126,7 +126,14 @@ impl Candidates {
 
     /// Adds an address, or betters what is known of it. `teller` is the host that named it in peer
     /// exchange. Returns whether there is something new to dial.
-    pub fn add(&mut self, now: Instant, addr: SocketAddr, source: Source, teller: Option<IpAddr>, rng: &mut Rng) -> bool {
+    pub fn add(
+        &mut self,
+        now: Instant,
+        addr: SocketAddr,
+        source: Source,
+        teller: Option<IpAddr>,
+        rng: &mut Rng,
+    ) -> bool {
         if let Some(known) = self.by_addr.get_mut(&addr) {
             return Self::better(&mut self.tellers, &mut self.pex, self.backoff, now, known, source);
         }
@@ -179,7 +186,11 @@ impl Candidates {
 
     /// The address to dial at `now`, among those that `allow` lets through.
     #[must_use]
-    pub fn next(&self, now: Instant, mut allow: impl FnMut(SocketAddr, Source) -> bool) -> Option<SocketAddr> {
+    pub fn next(
+        &self,
+        now: Instant,
+        mut allow: impl FnMut(SocketAddr, Source) -> bool,
+    ) -> Option<SocketAddr> {
         let ready = |candidate: &Candidate| matches!(candidate.state, State::Idle(at) if at <= now);
         self.by_addr
             .iter()
@@ -280,7 +291,9 @@ impl Candidates {
         if self.pex < PEX_MAX {
             return true;
         }
-        let Some((&largest, &count)) = self.tellers.iter().max_by_key(|(_, count)| **count) else { return false };
+        let Some((&largest, &count)) = self.tellers.iter().max_by_key(|(_, count)| **count) else {
+            return false;
+        };
         if count <= own + 1 {
             return false;
         }

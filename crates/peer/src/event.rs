@@ -1,8 +1,8 @@
 //! What goes into a peer and what comes out.
 
 use crate::trackers::{AnnounceRequest, TrackerId};
-use peerage_base::{Duration, InfoHashes, TorrentId};
 use peerage_base::ConnId;
+use peerage_base::{Duration, InfoHashes, TorrentId};
 use peerage_swarm::{Block, Content, Event, Reason, WebSeedId};
 use std::net::SocketAddr;
 

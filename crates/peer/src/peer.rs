@@ -181,7 +181,8 @@ impl Peer {
         self.now = now;
         let Some(torrent) = self.torrents.get(&id) else { return false };
         let progress = torrent.progress(0);
-        let conns: Vec<ConnId> = self.conns.iter().filter(|conn| conn.torrent == Some(id)).map(|conn| conn.id).collect();
+        let conns: Vec<ConnId> =
+            self.conns.iter().filter(|conn| conn.torrent == Some(id)).map(|conn| conn.id).collect();
         for conn in conns {
             self.close(now, conn, CloseReason::Removed);
         }

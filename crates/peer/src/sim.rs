@@ -91,7 +91,14 @@ impl Net {
     }
 
     /// A node begins to fetch content, knowing these peers, and the tracker when `tracked`.
-    pub fn fetch(&mut self, id: NodeId, content: &Content, how: How, peers: &[NodeId], tracked: bool) -> TorrentId {
+    pub fn fetch(
+        &mut self,
+        id: NodeId,
+        content: &Content,
+        how: How,
+        peers: &[NodeId],
+        tracked: bool,
+    ) -> TorrentId {
         let peers: Vec<SocketAddr> = peers.iter().map(|peer| self.nodes[peer.0].addr).collect();
         self.begin(id, content, 0.0, how, &peers, tracked)
     }

@@ -12,7 +12,9 @@ use crate::event::Announce;
 use peerage_base::{Duration, Instant, Rng, limits::TRACKERS_MAX};
 use std::collections::BTreeSet;
 
-pub use peerage_wire::tracker::{AnnounceReply, AnnounceRequest, Event as AnnounceEvent, INTERVAL_MAX, INTERVAL_MIN};
+pub use peerage_wire::tracker::{
+    AnnounceReply, AnnounceRequest, Event as AnnounceEvent, INTERVAL_MAX, INTERVAL_MIN,
+};
 use peerage_wire::tracker::{INTERVAL_DEFAULT, TRACKER_ID_BYTES_MAX};
 
 /// After this an announce without an answer has failed. The driver's own limit is shorter.
@@ -107,7 +109,15 @@ impl Trackers {
     /// No trackers yet, for a torrent with these 20-byte hashes.
     #[must_use]
     pub fn new(announcer: Announcer, hashes: Vec<[u8; 20]>) -> Self {
-        Self { announcer, hashes, tiers: Vec::new(), urls: BTreeSet::new(), next_id: 0, completed: false, seed: false }
+        Self {
+            announcer,
+            hashes,
+            tiers: Vec::new(),
+            urls: BTreeSet::new(),
+            next_id: 0,
+            completed: false,
+            seed: false,
+        }
     }
 
     /// Adds tiers, to be announced to at once. URLs of unknown schemes, known ones, overlong ones
@@ -158,7 +168,8 @@ impl Trackers {
     /// When [`Self::poll`] has something to do next.
     #[must_use]
     pub fn next_at(&self) -> Option<Instant> {
-        let at = |tier: &Tier| tier.in_flight.as_ref().map_or(tier.next, |flight| flight.since + ANSWER_TIMEOUT);
+        let at =
+            |tier: &Tier| tier.in_flight.as_ref().map_or(tier.next, |flight| flight.since + ANSWER_TIMEOUT);
         self.tiers.iter().map(at).min()
     }
 
@@ -246,7 +257,13 @@ impl Trackers {
             for tracker in tier.trackers.iter_mut().filter(knows) {
                 tracker.started = false;
                 let progress = Progress { num_want: 0, ..progress };
-                last.push(announce(self.announcer, tier.info_hash, tracker, AnnounceEvent::Stopped, progress));
+                last.push(announce(
+                    self.announcer,
+                    tier.info_hash,
+                    tracker,
+                    AnnounceEvent::Stopped,
+                    progress,
+                ));
             }
         }
         self.tiers.clear();
@@ -264,8 +281,18 @@ fn announce(
     let Announcer { peer_id, port, key } = announcer;
     let Progress { uploaded, downloaded, left, num_want } = progress;
     let tracker_id = tracker.own_id.clone();
-    let request =
-        AnnounceRequest { info_hash, peer_id, port, uploaded, downloaded, left, event, num_want: Some(num_want), key, tracker_id };
+    let request = AnnounceRequest {
+        info_hash,
+        peer_id,
+        port,
+        uploaded,
+        downloaded,
+        left,
+        event,
+        num_want: Some(num_want),
+        key,
+        tracker_id,
+    };
     Announce { tracker: tracker.id, url: tracker.url.clone(), request }
 }
 

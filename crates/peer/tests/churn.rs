@@ -1,4 +1,5 @@
 //! Nodes come and go; those that stay complete.
+#![allow(clippy::unwrap_used)]
 
 use peerage_base::{Duration, Rng};
 use peerage_peer::sim::{Content, How, Net, NodeId, NodeSpec};
@@ -20,9 +21,16 @@ fn those_that_stay_complete_though_others_vanish() {
         for i in 0..30 {
             let id = net.add(NodeSpec::with_rates(128 * KIB << rng.below(3), 4 * MIB));
             net.fetch(id, &content, if i % 2 == 0 { How::Torrent } else { How::Magnet }, &[], true);
-            if i % 3 == 2 { leave.push(id) } else { stay.push(id) }
+            if i % 3 == 2 {
+                leave.push(id)
+            } else {
+                stay.push(id)
+            }
             net.run_for(Duration::from_millis(rng.below(4000)));
-            if i % 3 == 1 && i > 5 && let Some(id) = leave.pop() {
+            if i % 3 == 1
+                && i > 5
+                && let Some(id) = leave.pop()
+            {
                 net.kill(id);
             }
         }

@@ -1,4 +1,5 @@
 //! Who is dialled, accepted, refused, and who stays.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -258,7 +259,10 @@ fn a_ban_ends_connections_and_keeps_the_host_out() {
 fn torrents_are_known_by_each_hash_once_and_can_be_left() {
     let (mut bench, torrent) = Bench::with_torrent();
     assert_eq!(bench.peer.add_torrent(bench.now, params()), Err(AddError::Exists(torrent)));
-    assert_eq!(bench.peer.add_torrent(bench.now, TorrentParams::new(Default::default())), Err(AddError::NoHash));
+    assert_eq!(
+        bench.peer.add_torrent(bench.now, TorrentParams::new(Default::default())),
+        Err(AddError::NoHash)
+    );
     let conn = bench.incoming(global(1), [9; 20]).unwrap();
     bench.peer.add_peer(bench.now, torrent, global(2));
     let (dialled, _) = dials(&bench.drain())[0];
@@ -288,14 +292,28 @@ fn after_the_stop_nothing_begins() {
 
 #[test]
 fn strangers_addresses_are_judged_by_range() {
-    for (config, allowed) in [(Config::default(), 1), (Config { allow_local: true, ..Config::default() }, 4)] {
+    for (config, allowed) in [(Config::default(), 1), (Config { allow_local: true, ..Config::default() }, 4)]
+    {
         let mut bench = Bench::new(config);
         let mut params = params();
         params.trackers = vec![vec!["http://t.example/announce".into()]];
         let torrent = bench.add(params);
         let outputs = bench.drain();
-        let Some(Output::Announce { tracker, .. }) = outputs.iter().find(|output| matches!(output, Output::Announce { .. })) else { panic!() };
-        let addrs = ["8.8.8.8:1", "127.0.0.1:1", "192.168.1.1:1", "10.0.0.1:1", "224.0.0.1:1", "8.8.8.8:0", "0.0.0.0:1", "255.255.255.255:5"];
+        let Some(Output::Announce { tracker, .. }) =
+            outputs.iter().find(|output| matches!(output, Output::Announce { .. }))
+        else {
+            panic!()
+        };
+        let addrs = [
+            "8.8.8.8:1",
+            "127.0.0.1:1",
+            "192.168.1.1:1",
+            "10.0.0.1:1",
+            "224.0.0.1:1",
+            "8.8.8.8:0",
+            "0.0.0.0:1",
+            "255.255.255.255:5",
+        ];
         let reply = peerage_peer::AnnounceReply { peers: addrs.map(at).to_vec(), ..Default::default() };
         bench.peer.handle_tracker(bench.now, torrent, *tracker, Ok(reply));
         let dialled: BTreeSet<_> = dials(&bench.drain()).into_iter().map(|(_, addr)| addr).collect();

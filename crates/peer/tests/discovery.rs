@@ -1,4 +1,5 @@
 //! How peers find each other: tracker, peer exchange, and what is refused.
+#![allow(clippy::unwrap_used)]
 
 use peerage_base::{Duration, Rng};
 use peerage_content::metainfo::Version;
@@ -27,12 +28,21 @@ fn a_tracker_is_enough() {
     net.with_peer(last, |peer, now| peer.stop(now));
     net.run_for(Duration::from_secs(1));
     let addr = net.addr(last);
-    let events: Vec<AnnounceEvent> =
-        net.announces().iter().filter(|(_, from, _)| *from == addr).map(|(_, _, request)| request.event).collect();
+    let events: Vec<AnnounceEvent> = net
+        .announces()
+        .iter()
+        .filter(|(_, from, _)| *from == addr)
+        .map(|(_, _, request)| request.event)
+        .collect();
     // Each word twice: a hybrid has two hashes.
     use AnnounceEvent::{Completed, Started, Stopped};
     assert_eq!(events, [Started, Started, Completed, Completed, Stopped, Stopped]);
-    let of_seed: Vec<AnnounceEvent> = net.announces().iter().filter(|(_, from, _)| *from == net.addr(seed)).map(|(_, _, request)| request.event).collect();
+    let of_seed: Vec<AnnounceEvent> = net
+        .announces()
+        .iter()
+        .filter(|(_, from, _)| *from == net.addr(seed))
+        .map(|(_, _, request)| request.event)
+        .collect();
     assert_eq!(of_seed, [Started, Started], "a seed never says completed");
 }
 
@@ -104,7 +114,8 @@ fn poisoned_peer_exchange_leads_nowhere_special() {
     let content = Content::new(4, 64 * MIB as usize, 256 * KIB as u32);
     let honest: Vec<NodeId> = (0..5).map(|_| net.add(NodeSpec::with_rates(32 * KIB, MIB))).collect();
     let behaviour = Behaviour { tamper: Some(poison), ..Behaviour::default() };
-    let poisoners: Vec<NodeId> = (0..5).map(|_| net.add(NodeSpec { behaviour, ..NodeSpec::with_rates(32 * KIB, MIB) })).collect();
+    let poisoners: Vec<NodeId> =
+        (0..5).map(|_| net.add(NodeSpec { behaviour, ..NodeSpec::with_rates(32 * KIB, MIB) })).collect();
     for id in honest.iter().chain(&poisoners) {
         net.share(*id, &content);
     }
@@ -117,13 +128,24 @@ fn poisoned_peer_exchange_leads_nowhere_special() {
         net.fetch(other, &content, How::Torrent, &[*id, leecher], false);
     }
     net.run_for(Duration::from_secs(240));
-    let special: BTreeSet<SocketAddr> = net.dialled(leecher).iter().copied().filter(|addr| !matches!(addr.ip(), std::net::IpAddr::V4(ip) if matches!(ip.octets()[0], 11 | 12)) || addr.port() == 0).collect();
+    let special: BTreeSet<SocketAddr> = net
+        .dialled(leecher)
+        .iter()
+        .copied()
+        .filter(|addr| {
+            !matches!(addr.ip(), std::net::IpAddr::V4(ip) if matches!(ip.octets()[0], 11 | 12))
+                || addr.port() == 0
+        })
+        .collect();
     assert!(special.is_empty(), "{special:?}");
     assert!(net.peer(leecher).known(torrent) <= peerage_base::limits::CANDIDATES_MAX);
     let connected: BTreeSet<_> = net.peer(leecher).peers(torrent).iter().map(|peer| peer.addr.ip()).collect();
     let kept = honest.iter().filter(|id| connected.contains(&net.addr(**id).ip())).count();
     let refused = net.peer(leecher).stats().addresses_refused;
-    println!("{refused} addresses refused, {} dials, {kept} of 5 honest seeds connected", net.dialled(leecher).len());
+    println!(
+        "{refused} addresses refused, {} dials, {kept} of 5 honest seeds connected",
+        net.dialled(leecher).len()
+    );
     assert_eq!(kept, 5);
     assert!(refused > 0, "the poisoners were heard");
 }

@@ -1,4 +1,5 @@
 //! Tit-for-tat: who uploads gets more, who does not gets something (Cohen 2003).
+#![allow(clippy::unwrap_used)]
 
 use peerage_base::{Duration, TorrentId};
 use peerage_peer::sim::{Content, How, Net, NodeId, NodeSpec};
@@ -26,9 +27,12 @@ fn mean_downloads(seed: u64) -> (f64, f64, u64) {
     let uploaders: Vec<NodeId> = (0..8).map(|_| add(None)).collect();
     let riders: Vec<NodeId> = (0..4).map(|_| add(Some(0))).collect();
     let enough = content.len() * 6 / 10;
-    let reached = net.run_until(Duration::from_secs(3600), |net| uploaders.iter().any(|id| downloaded(net, *id) >= enough));
+    let reached = net.run_until(Duration::from_secs(3600), |net| {
+        uploaders.iter().any(|id| downloaded(net, *id) >= enough)
+    });
     assert!(reached);
-    let mean = |ids: &[NodeId]| ids.iter().map(|id| downloaded(&net, *id)).sum::<u64>() as f64 / ids.len() as f64;
+    let mean =
+        |ids: &[NodeId]| ids.iter().map(|id| downloaded(&net, *id)).sum::<u64>() as f64 / ids.len() as f64;
     let least = riders.iter().map(|id| downloaded(&net, *id)).min().unwrap();
     println!(
         "seed {seed}: {:.0} s, uploaders {:.1} MiB, free riders {:.1} MiB, ratio {:.1}, the least {:.1} MiB",
@@ -69,7 +73,10 @@ fn torrents_share_a_cap_evenly() {
     net.run_for(Duration::from_secs(25));
     let sent = torrents.map(|id| net.peer(source).swarm(id).unwrap().stats().uploaded as f64 / MIB as f64);
     println!("sent {sent:?} MiB in 25 s at 1 MiB/s");
-    assert!(sent.iter().sum::<f64>() > 23.0 && sent.iter().sum::<f64>() < 26.5, "the cap is used and kept: {sent:?}");
+    assert!(
+        sent.iter().sum::<f64>() > 23.0 && sent.iter().sum::<f64>() < 26.5,
+        "the cap is used and kept: {sent:?}"
+    );
     let ratio = sent[0] / sent[1];
     assert!(ratio > 0.8 && ratio < 1.25, "{sent:?}");
 }
@@ -89,7 +96,8 @@ fn torrents_share_a_download_cap_evenly() {
             id
         })
         .collect();
-    let torrents = [(0, &seeds[..3]), (1, &seeds[3..])].map(|(n, peers)| net.fetch(leecher, &contents[n], How::Torrent, peers, false));
+    let torrents = [(0, &seeds[..3]), (1, &seeds[3..])]
+        .map(|(n, peers)| net.fetch(leecher, &contents[n], How::Torrent, peers, false));
     net.run_for(Duration::from_secs(25));
     let got = torrents.map(|id| net.peer(leecher).swarm(id).unwrap().stats().downloaded as f64 / MIB as f64);
     println!("got {got:?} MiB in 25 s at 1 MiB/s");

@@ -1,5 +1,6 @@
 //! Distribution time against the fluid bound (Kumar and Ross 2006, papers.md section 9):
 //! `max(F/us, F/dmin, N F/(us + sum ui))`. Nothing can be faster; Peerage is at most 1.3 times slower.
+#![allow(clippy::unwrap_used)]
 
 use peerage_base::Duration;
 use peerage_peer::sim::{Content, How, Net, NodeId, NodeSpec};
@@ -13,7 +14,8 @@ fn distribute(seed: u64, len: u64, piece_len: u32, seed_up: u64, leechers: &[(u6
     let content = Content::new(seed, len as usize, piece_len);
     let source = net.add(NodeSpec::with_rates(seed_up, 64 * MIB));
     net.share_tracked(source, &content);
-    let ids: Vec<NodeId> = leechers.iter().map(|(up, down)| net.add(NodeSpec::with_rates(*up, *down))).collect();
+    let ids: Vec<NodeId> =
+        leechers.iter().map(|(up, down)| net.add(NodeSpec::with_rates(*up, *down))).collect();
     for id in &ids {
         net.fetch(*id, &content, How::Torrent, &[source], true);
     }
@@ -26,14 +28,18 @@ fn distribute(seed: u64, len: u64, piece_len: u32, seed_up: u64, leechers: &[(u6
     assert!(ids.iter().all(|id| net.has_exactly(*id, &content)));
     let took = net.now().as_secs_f64();
     let copies = net.payload_sent(source) as f64 / f;
-    println!("seed {seed}: {took:.2} s, bound {bound:.2} s, ratio {:.3}, copies sent by the seed {copies:.2}", took / bound);
+    println!(
+        "seed {seed}: {took:.2} s, bound {bound:.2} s, ratio {:.3}, copies sent by the seed {copies:.2}",
+        took / bound
+    );
     (took, bound, copies)
 }
 
 #[test]
 fn one_seed_with_a_cap_to_four_leechers() {
     for seed in 1..=3 {
-        let (took, bound, copies) = distribute(seed, 32 * MIB, 256 * KIB as u32, 2 * MIB, &[(16 * MIB, 16 * MIB); 4]);
+        let (took, bound, copies) =
+            distribute(seed, 32 * MIB, 256 * KIB as u32, 2 * MIB, &[(16 * MIB, 16 * MIB); 4]);
         assert!(took >= bound && took <= 1.3 * bound, "{took} s against {bound} s");
         assert!(copies <= 1.2, "{copies} copies");
     }

@@ -1,4 +1,5 @@
 //! Whatever a peer sends, the machine neither panics nor grows nor spins.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -19,7 +20,11 @@ fn bench(content: &Content, kind: u8) -> (Bench, ConnId) {
     let info = content.hashes.info();
     let mut params = TorrentParams::new(info.hashes);
     let have = if kind == 0 { Bitfield::full(content.pieces()) } else { Bitfield::new(content.pieces()) };
-    params.content = (kind < 2).then(|| peerage_peer::Content { hashes: content.hashes.clone(), have, priorities: Vec::new() });
+    params.content = (kind < 2).then(|| peerage_peer::Content {
+        hashes: content.hashes.clone(),
+        have,
+        priorities: Vec::new(),
+    });
     bench.add(params);
     let conn = bench.peer.accept(bench.now, global(1)).unwrap();
     bench.greet(conn, Handshake::new(info.hashes.primary(), [9; 20]).with_v2());
@@ -28,7 +33,15 @@ fn bench(content: &Content, kind: u8) -> (Bench, ConnId) {
 }
 
 fn number() -> impl Strategy<Value = u32> {
-    prop_oneof![0u32..20, Just(16_384), Just(65_536), Just(u32::MAX), Just(u32::MAX - 1), Just(1 << 31), any::<u32>()]
+    prop_oneof![
+        0u32..20,
+        Just(16_384),
+        Just(65_536),
+        Just(u32::MAX),
+        Just(u32::MAX - 1),
+        Just(1 << 31),
+        any::<u32>()
+    ]
 }
 
 fn block() -> impl Strategy<Value = Block> {
@@ -61,9 +74,17 @@ fn message() -> impl Strategy<Value = Message> {
         block().prop_map(Message::Cancel),
         block().prop_map(Message::Reject),
         (0u8..9, text).prop_map(|(id, payload)| Message::Extended { id, payload }),
-        (any::<[u8; 32]>(), number(), number(), number(), number()).prop_map(|(root, base_layer, index, length, proof_layers)| {
-            Message::HashRequest(peerage_wire::HashRequest { root, base_layer, index, length, proof_layers })
-        }),
+        (any::<[u8; 32]>(), number(), number(), number(), number()).prop_map(
+            |(root, base_layer, index, length, proof_layers)| {
+                Message::HashRequest(peerage_wire::HashRequest {
+                    root,
+                    base_layer,
+                    index,
+                    length,
+                    proof_layers,
+                })
+            }
+        ),
     ]
 }
 
@@ -92,7 +113,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// Requests among what was sent on a connection.
 fn requests(outputs: &[Output], conn: ConnId) -> Vec<Block> {
     let bytes = common::sent(outputs, conn);
-    let (mut splitter, mut rest, mut found) = (peerage_wire::frame::Splitter::past_handshake(), &bytes[..], Vec::new());
+    let (mut splitter, mut rest, mut found) =
+        (peerage_wire::frame::Splitter::past_handshake(), &bytes[..], Vec::new());
     while let Ok(Some((frame, consumed))) = splitter.next(rest) {
         if let peerage_wire::frame::Frame::Message(range) = frame
             && let Ok(Message::Request(block)) = Message::decode(&rest[range])
@@ -166,7 +188,8 @@ fn a_flood_of_requests_leaves_half_of_the_line_to_another_peer() {
         message.encode(&mut bytes);
         bytes[4..].to_vec()
     };
-    let request = |i: u32| frame(Message::Request(Block { piece: i / 4 % 15, begin: i % 4 * 16_384, len: 16_384 }));
+    let request =
+        |i: u32| frame(Message::Request(Block { piece: i / 4 % 15, begin: i % 4 * 16_384, len: 16_384 }));
     let mut served = [0u32; 2];
     let mut flooding = true;
     bench.peer.set_rates(bench.now, Some(4 << 20), None);
@@ -213,7 +236,7 @@ fn lies_about_pieces_end_the_connection() {
         (Message::Bitfield(vec![0; bytes]), true),
         (Message::Bitfield(vec![0; bytes + 1]), false),
         (Message::Bitfield(vec![0; bytes - 1]), false),
-        (Message::Bitfield(spare(0x7f)), pieces % 8 == 0),
+        (Message::Bitfield(spare(0x7f)), pieces.is_multiple_of(8)),
         (Message::Have(0), true),
         (Message::Have(pieces - 1), true),
         (Message::Have(pieces), false),

@@ -1,4 +1,5 @@
 //! Peers that send bad data: found out, banned, and the content completes (threats.md W1, W2).
+#![allow(clippy::unwrap_used)]
 
 use peerage_base::Duration;
 use peerage_peer::sim::{Behaviour, Content, How, Lie, Net, NodeId, NodeSpec};
@@ -17,7 +18,8 @@ struct Outcome {
 fn fetch_from(seed: u64, len: u64, piece_len: u32, behaviours: &[Behaviour]) -> Outcome {
     let mut net = Net::new(seed);
     let content = Content::new(seed, len as usize, piece_len);
-    let spec = |behaviour: &Behaviour| NodeSpec { behaviour: *behaviour, ..NodeSpec::with_rates(MIB, 16 * MIB) };
+    let spec =
+        |behaviour: &Behaviour| NodeSpec { behaviour: *behaviour, ..NodeSpec::with_rates(MIB, 16 * MIB) };
     let seeds: Vec<NodeId> = behaviours.iter().map(|behaviour| net.add(spec(behaviour))).collect();
     for id in &seeds {
         net.share(*id, &content);
@@ -52,7 +54,8 @@ impl Outcome {
 #[test]
 fn half_of_32_seeders_lie_now_and_then() {
     let liar = Behaviour { lie: Lie::Sometimes(0.05), hang_up: 0.05, tamper: None };
-    let behaviours: Vec<Behaviour> = (0..32).map(|i| if i % 2 == 0 { liar } else { Behaviour::default() }).collect();
+    let behaviours: Vec<Behaviour> =
+        (0..32).map(|i| if i % 2 == 0 { liar } else { Behaviour::default() }).collect();
     for seed in 1..=3 {
         let outcome = fetch_from(seed, 64 * MIB, 512 * KIB as u32, &behaviours);
         outcome.assert_only_liars_are_banned();
@@ -82,10 +85,14 @@ fn one_honest_seed_among_nineteen_poisoners() {
         let outcome = fetch_from(11, 32 * MIB, 256 * KIB as u32, &behaviours);
         outcome.assert_only_liars_are_banned();
         let banned = outcome.seeds.iter().filter(|id| outcome.is_banned(**id)).count();
-        let stats = outcome.net.peer(outcome.leecher).swarm(peerage_base::TorrentId(0)).unwrap().stats().clone();
+        let stats =
+            outcome.net.peer(outcome.leecher).swarm(peerage_base::TorrentId(0)).unwrap().stats().clone();
         let received = (stats.downloaded + stats.wasted) as f64 / outcome.content.len() as f64;
-        println!("{lie:?}: {:.1} s, {banned} of 19 banned, {} bad pieces, {received:.2} copies received",
-            outcome.net.now().as_secs_f64(), stats.pieces_failed);
+        println!(
+            "{lie:?}: {:.1} s, {banned} of 19 banned, {} bad pieces, {received:.2} copies received",
+            outcome.net.now().as_secs_f64(),
+            stats.pieces_failed
+        );
         assert_eq!(banned, 19, "{lie:?}");
         assert!(stats.pieces_failed <= 19 * 4, "{lie:?}: {} bad pieces", stats.pieces_failed);
         assert!(received <= 2.0, "{lie:?}: {received} copies");

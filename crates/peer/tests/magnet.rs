@@ -1,4 +1,5 @@
 //! The metadata comes from peers, liars among them (BEP 9, threats.md P5).
+#![allow(clippy::unwrap_used)]
 
 use peerage_base::{Duration, Rng};
 use peerage_peer::sim::{Behaviour, Content, How, Net, NodeId, NodeSpec, Tamper};
@@ -93,7 +94,10 @@ fn metadata_time(seed: u64, lies: &[Tamper]) -> f64 {
     let mut tampers: Vec<Option<Tamper>> = lies.iter().copied().map(Some).collect();
     tampers.insert(seed as usize % (lies.len() + 1), None);
     let add = |net: &mut Net, tamper| {
-        let id = net.add(NodeSpec { behaviour: Behaviour { tamper, ..Behaviour::default() }, ..NodeSpec::with_rates(4 * MIB, 4 * MIB) });
+        let id = net.add(NodeSpec {
+            behaviour: Behaviour { tamper, ..Behaviour::default() },
+            ..NodeSpec::with_rates(4 * MIB, 4 * MIB)
+        });
         net.share(id, &content);
         id
     };
@@ -106,7 +110,10 @@ fn metadata_time(seed: u64, lies: &[Tamper]) -> f64 {
     assert!(net.run_until_done(Duration::from_secs(120), &[leecher]), "seed {seed}");
     assert!(net.has_exactly(leecher, &content));
     let honest = net.addr(seeds[seed as usize % seeds.len()]).ip();
-    assert!(net.banned(leecher).iter().all(|(addr, _)| addr.ip() != honest), "seed {seed}: the honest peer was banned");
+    assert!(
+        net.banned(leecher).iter().all(|(addr, _)| addr.ip() != honest),
+        "seed {seed}: the honest peer was banned"
+    );
     took
 }
 

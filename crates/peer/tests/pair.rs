@@ -1,4 +1,5 @@
 //! One seed and one leecher.
+#![allow(clippy::unwrap_used)]
 
 use peerage_base::Duration;
 use peerage_content::metainfo::Version;
@@ -18,7 +19,11 @@ fn a_leecher_gets_every_byte_from_a_seed() {
             let done = net.run_until_done(Duration::from_secs(60), &[leecher]);
             assert!(done, "{version:?} {how:?} {:?} {:?}", net.closed(seed), net.closed(leecher));
             assert!(net.has_exactly(leecher, &content));
-            assert_eq!(net.payload_sent(seed), content.len(), "{version:?}: nothing is sent twice, pads never");
+            assert_eq!(
+                net.payload_sent(seed),
+                content.len(),
+                "{version:?}: nothing is sent twice, pads never"
+            );
         }
     }
 }

@@ -188,12 +188,15 @@ impl Session {
     /// Says goodbye to trackers and peers, and closes the store.
     pub async fn finish(mut self) {
         let now = self.driver.now();
+        let stats = self.driver.peer.swarm(self.torrent).map(|_| self.stats());
         self.driver.peer.stop(now);
         let limit = now + GOODBYE_LIMIT;
         while self.driver.is_saying_goodbye() && self.driver.now() < limit {
             self.driver.turn(limit).await;
         }
-        self.tell(Event::Stats(self.stats()));
+        if let Some(stats) = stats {
+            self.tell(Event::Stats(stats));
+        }
         self.driver.store.close();
     }
 }

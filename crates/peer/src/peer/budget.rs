@@ -82,9 +82,11 @@ impl Peer {
 
     /// Divides the bytes in flight among the torrents that download.
     pub(super) fn share_inflight(&mut self) {
-        let active = |id: &TorrentId, torrent: &super::Torrent| !torrent.is_done() && self.conns.of_torrent(*id) > 0;
+        let active =
+            |id: &TorrentId, torrent: &super::Torrent| !torrent.is_done() && self.conns.of_torrent(*id) > 0;
         let count = self.torrents.iter().filter(|(id, torrent)| active(id, torrent)).count() as u64;
-        let share = (self.config.inflight_bytes_max / count.max(1)).max(INFLIGHT_MIN.min(self.config.inflight_bytes_max));
+        let share = (self.config.inflight_bytes_max / count.max(1))
+            .max(INFLIGHT_MIN.min(self.config.inflight_bytes_max));
         for torrent in self.torrents.values_mut() {
             torrent.swarm.set_inflight_max(share);
         }

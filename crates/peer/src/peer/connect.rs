@@ -42,7 +42,8 @@ impl Peer {
         if self.conns.half_open_in() < (self.config.connections_max / 2).max(1) {
             return true;
         }
-        let slow = self.conns.oldest_half_open_in().filter(|conn| now - conn.since >= GRACE).map(|conn| conn.id);
+        let slow =
+            self.conns.oldest_half_open_in().filter(|conn| now - conn.since >= GRACE).map(|conn| conn.id);
         slow.inspect(|conn| self.close(now, *conn, CloseReason::HandshakeTimeout)).is_some()
     }
 
@@ -118,7 +119,10 @@ impl Peer {
     /// Another connection of the torrent with the same peer.
     fn twin(&self, torrent: TorrentId, id: ConnId, peer_id: [u8; 20]) -> Option<Conn> {
         let same = |conn: &&Conn| {
-            conn.stage == Stage::Up && conn.id != id && conn.torrent == Some(torrent) && conn.peer_id == peer_id
+            conn.stage == Stage::Up
+                && conn.id != id
+                && conn.torrent == Some(torrent)
+                && conn.peer_id == peer_id
         };
         self.conns.iter().find(same).cloned()
     }
@@ -137,7 +141,10 @@ impl Peer {
     fn adopt(&mut self, torrent: TorrentId, gone: ConnId, heir: ConnId) {
         let listen = self.conns.get(gone).and_then(|conn| conn.listen);
         let Some(heir) = self.conns.get_mut(heir) else { return };
-        let Some(listen) = listen.filter(|listen| heir.listen.is_none() && listen.ip() == heir.addr.ip()) else { return };
+        let Some(listen) = listen.filter(|listen| heir.listen.is_none() && listen.ip() == heir.addr.ip())
+        else {
+            return;
+        };
         heir.listen = Some(listen);
         if let Some(torrent) = self.torrents.get_mut(&torrent) {
             torrent.candidates.proven(listen);
@@ -200,8 +207,12 @@ impl Peer {
         let ending = match &reason {
             CloseReason::SelfConnection | CloseReason::Banned => Ending::Never,
             CloseReason::Swarm(Reason::Banned | Reason::BadData | Reason::BadMetadata) => Ending::Short,
-            CloseReason::Swarm(Reason::Redundant) | CloseReason::Duplicate | CloseReason::Evicted => Ending::Useless,
-            CloseReason::Garbage(_) | CloseReason::HandshakeTimeout | CloseReason::DialTimeout => Ending::Failed,
+            CloseReason::Swarm(Reason::Redundant) | CloseReason::Duplicate | CloseReason::Evicted => {
+                Ending::Useless
+            }
+            CloseReason::Garbage(_) | CloseReason::HandshakeTimeout | CloseReason::DialTimeout => {
+                Ending::Failed
+            }
             _ if useful => Ending::Useful,
             _ => Ending::Short,
         };
@@ -245,7 +256,8 @@ impl Peer {
         let banned = |bans: &crate::Bans, conn: &Conn| {
             bans.reason(now, conn.addr).or_else(|| bans.reason(now, conn.listen?)).is_some()
         };
-        let conns: Vec<ConnId> = self.conns.iter().filter(|conn| banned(&self.bans, conn)).map(|conn| conn.id).collect();
+        let conns: Vec<ConnId> =
+            self.conns.iter().filter(|conn| banned(&self.bans, conn)).map(|conn| conn.id).collect();
         for conn in conns {
             self.close(now, conn, CloseReason::Banned);
         }

@@ -34,7 +34,8 @@ impl Peer {
         let mut added = 0;
         for addr in addrs {
             let addr = addr::canonical(*addr);
-            let allowed = if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
+            let allowed =
+                if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
             if !allowed || self.bans.reason(now, addr).is_some() {
                 self.stats.addresses_refused += 1;
                 continue;
@@ -89,7 +90,9 @@ impl Peer {
                 || addr::scope(addr.ip()) == Scope::Local(LocalRange::Loopback)
                 || self.conns.of_host(id, addr::host(addr.ip())) < self.config.connections_per_host_max
         };
-        torrent.candidates.next(now, |addr, source| free(addr, source) && self.bans.reason(now, addr).is_none())
+        torrent
+            .candidates
+            .next(now, |addr, source| free(addr, source) && self.bans.reason(now, addr).is_none())
     }
 
     fn begin_dial(&mut self, now: Instant, id: TorrentId, addr: SocketAddr) {
@@ -164,7 +167,8 @@ impl Peer {
             let Some(conn) = self.conns.get(peer.conn) else { return false };
             let user = || {
                 let torrent = conn.torrent.and_then(|id| self.torrents.get(&id));
-                torrent.zip(conn.listen).and_then(|(torrent, listen)| torrent.candidates.source(listen)) == Some(Source::User)
+                torrent.zip(conn.listen).and_then(|(torrent, listen)| torrent.candidates.source(listen))
+                    == Some(Source::User)
             };
             conn.stage == Stage::Up && now - conn.since >= PROBATION && rate(peer) <= mean / 10 && !user()
         };

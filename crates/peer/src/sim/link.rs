@@ -5,8 +5,8 @@ use super::node::Node;
 use super::{Net, NodeId};
 use crate::PeerChange;
 use peerage_base::{ConnId, Duration, Instant};
-use peerage_wire::frame::{Frame, Splitter};
 use peerage_wire::Handshake;
+use peerage_wire::frame::{Frame, Splitter};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -121,7 +121,11 @@ impl Net {
         link.streams[side].queued = 0;
         self.nodes[node.0].by_conn.remove(&conn);
         if self.nodes[node.0].alive {
-            self.nodes[node.0].peer.handle_peer(self.now, conn, PeerChange::Closed("closed by the peer".to_owned()));
+            self.nodes[node.0].peer.handle_peer(
+                self.now,
+                conn,
+                PeerChange::Closed("closed by the peer".to_owned()),
+            );
             self.service(node);
         }
     }
@@ -148,7 +152,11 @@ impl Net {
         stream.in_turn = true;
         let sparse = stream.queue.front().is_some_and(|chunk| chunk.len() <= SPARSE);
         let sender = &mut self.nodes[node.0];
-        if sparse { sender.sparse_turns.push_back((id, side)) } else { sender.turns.push_back((id, side)) };
+        if sparse {
+            sender.sparse_turns.push_back((id, side))
+        } else {
+            sender.turns.push_back((id, side))
+        };
         self.transmit(node);
     }
 

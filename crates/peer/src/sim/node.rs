@@ -182,10 +182,10 @@ impl Node {
             params.trackers = vec![vec![TRACKER_URL.to_owned()]];
         }
         let hashes = (how != How::Magnet).then(|| content.hashes.clone());
-        params.content =
-            hashes.clone().map(|hashes| crate::Content { hashes, have, priorities: Vec::new() });
+        params.content = hashes.clone().map(|hashes| crate::Content { hashes, have, priorities: Vec::new() });
         let torrent = self.peer.add_torrent(now, params).expect("a torrent once per node");
-        self.disks.insert(torrent, Disk { hashes, bytes, truth: content.bytes.clone(), wrong: BTreeMap::new() });
+        self.disks
+            .insert(torrent, Disk { hashes, bytes, truth: content.bytes.clone(), wrong: BTreeMap::new() });
         torrent
     }
 
@@ -266,7 +266,8 @@ impl Node {
         let mut hasher = PieceHasher::new(check, layout.piece_len(piece), layout.data_len(piece));
         assert!(hasher.add(0, bytes));
         let ok = hasher.finish().expect("all bytes were given");
-        let spoilers: BTreeSet<NodeId> = disk.wrong.range((piece, 0)..(piece + 1, 0)).map(|(_, node)| *node).collect();
+        let spoilers: BTreeSet<NodeId> =
+            disk.wrong.range((piece, 0)..(piece + 1, 0)).map(|(_, node)| *node).collect();
         assert_eq!(ok, spoilers.is_empty(), "piece {piece}");
         for spoiler in spoilers {
             *self.spoiled_by.entry(spoiler).or_default() += 1;
@@ -333,7 +334,8 @@ impl Net {
             Output::SendBlock { conn, torrent, block } => {
                 let Some((link, side)) = node.by_conn.get(&conn).copied() else { return };
                 let bytes = node.block(torrent, block);
-                let hangs_up = node.spec.behaviour.hang_up > 0.0 && node.rng.unit() < node.spec.behaviour.hang_up;
+                let hangs_up =
+                    node.spec.behaviour.hang_up > 0.0 && node.rng.unit() < node.spec.behaviour.hang_up;
                 self.send(link, side, bytes);
                 if hangs_up {
                     self.hang_up(link, side);
@@ -359,7 +361,9 @@ impl Net {
             Output::Banned { addr, reason, .. } => node.banned.push((addr, reason)),
             Output::Event { torrent, event } => match event {
                 peerage_swarm::Event::Metadata { info } => node.on_metadata(now, torrent, &info),
-                peerage_swarm::Event::PieceLayer { root, layer } => node.on_piece_layer(torrent, root, &layer),
+                peerage_swarm::Event::PieceLayer { root, layer } => {
+                    node.on_piece_layer(torrent, root, &layer)
+                }
                 peerage_swarm::Event::Done => {
                     node.done_at.get_or_insert(now);
                 }

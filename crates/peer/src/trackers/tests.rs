@@ -1,13 +1,14 @@
 use super::*;
-use proptest::prelude::*;
 use peerage_base::Rng;
+use proptest::prelude::*;
 
 const ANNOUNCER: Announcer = Announcer { peer_id: [7; 20], port: 6881, key: 99 };
 
 fn trackers(tiers: &[&[&str]]) -> (Trackers, Rng) {
     let mut rng = Rng::from_number(5);
     let mut trackers = Trackers::new(ANNOUNCER, vec![[1; 20]]);
-    let tiers: Vec<Vec<String>> = tiers.iter().map(|tier| tier.iter().map(|url| (*url).to_owned()).collect()).collect();
+    let tiers: Vec<Vec<String>> =
+        tiers.iter().map(|tier| tier.iter().map(|url| (*url).to_owned()).collect()).collect();
     trackers.add(Instant::ZERO, &tiers, &mut rng);
     (trackers, rng)
 }
@@ -26,7 +27,8 @@ fn drain(trackers: &mut Trackers, now: Instant, rng: &mut Rng) -> Vec<Announce> 
 
 #[test]
 fn every_tier_is_announced_to_at_once_by_one_tracker_each() {
-    let (mut t, mut rng) = trackers(&[&["http://a/announce", "http://b/announce"], &["udp://c:1"], &["https://d/"]]);
+    let (mut t, mut rng) =
+        trackers(&[&["http://a/announce", "http://b/announce"], &["udp://c:1"], &["https://d/"]]);
     let first = drain(&mut t, Instant::ZERO, &mut rng);
     assert_eq!(first.len(), 3);
     assert!(first.iter().all(|a| a.request.event == AnnounceEvent::Started && a.request.port == 6881));
@@ -67,7 +69,11 @@ fn tiers_are_shuffled() {
         .map(|seed| {
             let mut rng = Rng::from_number(seed);
             let mut t = Trackers::new(ANNOUNCER, vec![[1; 20]]);
-            t.add(Instant::ZERO, &[vec!["http://a/".into(), "http://b/".into(), "http://c/".into()]], &mut rng);
+            t.add(
+                Instant::ZERO,
+                &[vec!["http://a/".into(), "http://b/".into(), "http://c/".into()]],
+                &mut rng,
+            );
             drain(&mut t, Instant::ZERO, &mut rng).remove(0).url
         })
         .collect();
@@ -153,7 +159,10 @@ fn a_seed_from_the_start_never_says_completed() {
     t.complete(Instant::ZERO);
     let id = drain(&mut t, Instant::ZERO, &mut rng).remove(0).tracker;
     t.handle(Instant::ZERO, id, Ok(&reply(60)), &mut rng).unwrap();
-    assert_eq!(drain(&mut t, Instant::ZERO + secs(70), &mut rng).remove(0).request.event, AnnounceEvent::None);
+    assert_eq!(
+        drain(&mut t, Instant::ZERO + secs(70), &mut rng).remove(0).request.event,
+        AnnounceEvent::None
+    );
 }
 
 #[test]
@@ -173,7 +182,8 @@ fn the_tracker_s_own_id_is_sent_back_unless_it_is_huge() {
 
 #[test]
 fn urls_are_filtered_counted_once_and_bounded() {
-    let (mut t, mut rng) = trackers(&[&["http://a/", "http://a/"], &["http://a/"], &["wss://w/", "ftp://f/", "x"]]);
+    let (mut t, mut rng) =
+        trackers(&[&["http://a/", "http://a/"], &["http://a/"], &["wss://w/", "ftp://f/", "x"]]);
     assert_eq!(t.tiers.len(), 1);
     let many: Vec<Vec<String>> = (0..1000).map(|i| vec![format!("http://t{i}/")]).collect();
     assert_eq!(t.add(Instant::ZERO, &many, &mut rng), TRACKERS_MAX - 1);

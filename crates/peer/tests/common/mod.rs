@@ -1,5 +1,5 @@
 //! One machine, driven by hand.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use peerage_base::{ConnId, Duration, InfoHashV1, InfoHashes, Instant, Rng, TorrentId};
 use peerage_peer::{Config, Handshake, Local, Output, Peer, PeerChange, TorrentParams};
