@@ -117,29 +117,31 @@ def main(arguments=None):
     _build_peerage()
     memory = _own_folder(Path(options.tmpfs), "peerage-bench-")
     disk = _own_folder(options.work, "run-")
-    scenarios = []
-    bench = None
+    bench = plan = None
+    interrupted = False
     try:
         bench = Bench(memory, disk, floor, _say, options.wait_idle)
         plan = Plan(bench, options.size * MIB, options.runs, options.clients, _skipped())
         jobs = [quick] if options.quick else [SCENARIOS[name] for name in options.only or SCENARIOS]
         for job in jobs:
-            scenarios.append(job(plan))
+            job(plan)
     except KeyboardInterrupt:
+        interrupted = True
         _say("interrupted; what there is:")
     finally:
         if bench:
             bench.close()
         shutil.rmtree(memory, ignore_errors=True)
         shutil.rmtree(disk, ignore_errors=True)
-    text = report.render(scenarios, options.size * MIB, options.runs, bench.versions)
+    scenarios = plan.scenarios if plan else []
+    text = report.render(scenarios, options.size * MIB, options.runs, bench.versions if bench else {})
     print(text)
     raw = [{"scenario": scenario.name, "rows": {row.name: [result.as_json() for result in row.results]
                                                 for row in scenario.rows}} for scenario in scenarios]
     (options.work / "results.json").write_text(json.dumps(raw, indent=1))
-    full = not (options.quick or options.only or options.clients)
+    full = not (interrupted or options.quick or options.only or options.clients)
     output = options.output or (RESULTS if full else None)
     if output:
         output.write_text(text)
         _say(f"written: {output}")
-    return 0
+    return 130 if interrupted else 0

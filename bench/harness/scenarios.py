@@ -91,6 +91,8 @@ class Plan:
         self.skip = set(skip)
         self.size = size
         self._payloads = {}
+        #: all scenarios so far, the one that runs now included
+        self.scenarios = []
 
     def payload(self, size=None):
         size = size or self.size
@@ -106,6 +108,7 @@ class Plan:
     def _rounds(self, name, title, shape, jobs):
         """``jobs``: (row name, function of the round number giving a Result)."""
         rows = [Row(job_name) for job_name, _ in jobs]
+        self.scenarios.append(Scenario(name, title, shape, rows))
         for number in range(self.runs):
             for row, (_, run) in zip(rows, jobs, strict=True):
                 if number and not row.good:
@@ -114,7 +117,6 @@ class Plan:
                 row.results.append(result)
                 said = result.error or f"{result.seconds:.2f} s, {result.mib_per_second:.0f} MiB/s"
                 self.bench.say(f"{name} {number + 1}/{self.runs} {row.name}: {said}")
-        return Scenario(name, title, shape, rows)
 
     def one_to_one(self, name, title, kind, contestants, on_disk=False):
         payload = self.payload()
@@ -130,7 +132,7 @@ class Plan:
                 jobs.append((contestant.name, lambda number, contestant=contestant: self.bench.pair(
                     contestant, contestant, payload, kind, on_disk=on_disk, verify=number == 0)))
         payload.torrent(kind)
-        return self._rounds(name, title, "transfer", jobs)
+        self._rounds(name, title, "transfer", jobs)
 
     def foreign(self, name, title, leeches, size, limit_s):
         """Every seed of SEEDS to each foreign leecher."""
@@ -145,14 +147,14 @@ class Plan:
                 jobs.append((f"{leech.name} to {PEERAGE}", lambda _, leech=leech: self.bench.pair(
                     leech, ours, payload, V1, limit_s=limit_s)))
         payload.torrent(V1)
-        return self._rounds(name, title, "transfer", jobs)
+        self._rounds(name, title, "transfer", jobs)
 
     def swarm(self, name, title, upload_limit=None):
         payload = self.payload(SMALL_MIB * MIB)
         payload.torrent(V1)
         jobs = [(contestant.name, lambda _, contestant=contestant: self.bench.swarm(
             contestant, payload, V1, LEECHERS, upload_limit)) for contestant in self._wanted(SWARM)]
-        return self._rounds(name, title, "swarm", jobs)
+        self._rounds(name, title, "swarm", jobs)
 
     def create(self, name, title):
         """Making a hybrid torrent, against the two hashes alone."""
@@ -163,7 +165,7 @@ class Plan:
         for contestant in self._wanted(tuple(makers)):
             maker = makers[contestant.name]
             jobs.append((contestant.name, lambda _, maker=maker: self._timed(payload, maker)))
-        return self._rounds(name, title, "create", jobs)
+        self._rounds(name, title, "create", jobs)
 
     def _timed(self, payload, maker):
         folder = self.bench.memory / "create"
@@ -197,4 +199,4 @@ SCENARIOS = {
 
 def quick(plan):
     """The one scenario of ``--quick``."""
-    return plan.one_to_one("v1", f"One seed to one leecher, tmpfs, {V1}", V1, QUICK)
+    plan.one_to_one("v1", f"One seed to one leecher, tmpfs, {V1}", V1, QUICK)

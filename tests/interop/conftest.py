@@ -88,6 +88,7 @@ class TableWriter:
                 if name == "interop":
                     self.results.append((*value, report.passed))
 
+    @pytest.hookimpl(tryfirst=True)  # before xdist waits for its workers, which may be interrupted
     def pytest_sessionfinish(self):
         table.update(self.results)
 

@@ -59,8 +59,6 @@ class _Footnotes:
 def _cells(known, notes):
     results = known.get("cells", {})
     versions = known.get("versions", {})
-    head = "| client | " + " | ".join(
-        f"{TITLES[way]}, {version}" for way in matrix.WAYS for version in matrix.VERSIONS) + " |"
     for role, title in (("leech", "The client leeches from `peerage share`"),
                         ("seed", "The client seeds for `peerage get`")):
         ways = [way for way in matrix.WAYS if not (role == "seed" and way == "printed")]
@@ -86,6 +84,28 @@ def _cells(known, notes):
         yield ""
 
 
+def _our_tracker(known):
+    results = known.get("our tracker")
+    if not results:
+        return
+    yield "## Our tracker with foreign clients on both sides"
+    yield ""
+    yield "The client with libtorrent, peers found through `peerage tracker` alone (transmission in a network"
+    yield "namespace, since it takes no loopback address from a tracker)."
+    yield ""
+    columns = [(role, protocol) for protocol in ("http", "udp") for role in matrix.ROLES]
+    yield "| client | " + " | ".join(f"{role}, {protocol.upper()}" for role, protocol in columns) + " |"
+    yield "|---" * (1 + len(columns)) + "|"
+    clients = {**matrix.TRACKER_CLIENTS, **matrix.NETNS_TRACKER_CLIENTS}
+    for client in matrix.CLIENTS:
+        row = [_verdict(results.get(f"{client}-{role}-{protocol}")) if protocol in clients[client] else "n/a"
+               for role, protocol in columns]
+        yield f"| {client} | " + " | ".join(row) + " |"
+    yield ""
+    yield "`n/a`: aria2 announces to UDP trackers only with its DHT on."
+    yield ""
+
+
 def _section(known, section, title, explanation, impossible=()):
     results = known.get(section)
     if not results:
@@ -94,7 +114,7 @@ def _section(known, section, title, explanation, impossible=()):
     yield ""
     yield explanation
     yield ""
-    yield "| case | result | |"
+    yield "| case | result | note |"
     yield "|---|---|---|"
     for key in sorted(results):
         passed, note = results[key]
@@ -122,6 +142,7 @@ def render(known):
     lines += _section(known, "pex", "Peer exchange",
                       "Three clients; the one that completes could know the seed only by peer exchange.",
                       matrix.PEX_IMPOSSIBLE)
-    lines += _section(known, "trackers", "Trackers", "Peers found through the tracker alone.")
+    lines += _section(known, "trackers", "Trackers", "`share` and `get` find each other through the tracker alone.")
+    lines += _our_tracker(known)
     lines += _section(known, "behaviour", "Behaviour", "Measured in the same run.")
     return "\n".join(lines).rstrip() + "\n"

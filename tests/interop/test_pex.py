@@ -14,7 +14,7 @@ from clients.ports import free_port
 from clients.trackers import NpmTracker
 from interop import matrix, payload
 
-pytestmark = pytest.mark.pex
+pytestmark = [pytest.mark.pex, pytest.mark.timeout(390)]
 TIMEOUT_S = 120
 RTORRENT_TIMEOUT_S = 260
 #: the middle one's download limit: the content would take it minutes

@@ -58,7 +58,7 @@ CASES = [(name, role, protocol) for name, protocols in matrix.TRACKER_CLIENTS.it
 @pytest.mark.parametrize("name, role, protocol", CASES)
 def test_our_tracker_with_foreign_clients(name, role, protocol, world, track, launch, record, tmp_path):
     """Foreign on both sides: the client with libtorrent, in both roles."""
-    record("trackers", f"peerage tracker ({protocol}), {name} as {role} with libtorrent")
+    record("our tracker", f"{name}-{role}-{protocol}")
     tracker = track(PeerageTracker())
     torrent = payload.make_torrent(world.content, tmp_path / "t.torrent", "v1", trackers=[getattr(tracker, protocol)])
     client = launch(matrix.CLIENTS[name]())
@@ -85,7 +85,7 @@ NETNS_CASES = [(name, role, protocol) for name, protocols in matrix.NETNS_TRACKE
 @pytest.mark.parametrize("name, role, protocol", NETNS_CASES)
 def test_our_tracker_in_a_namespace(name, role, protocol, world, track, launch, record, tmp_path):
     """transmission takes no loopback address from a tracker: it gets others."""
-    record("trackers", f"peerage tracker ({protocol}), {name} as {role} with libtorrent")
+    record("our tracker", f"{name}-{role}-{protocol}")
     assert os.geteuid() == 0, "needs root, to make a network namespace"
     port = free_port()
     with NetNs(f"peerage-{port}") as netns:

@@ -1,7 +1,7 @@
 //! Time as an argument.
 
-pub use core::time::Duration;
 use core::ops::{Add, AddAssign, Sub};
+pub use core::time::Duration;
 
 /// A moment, in microseconds since the driver started.
 ///

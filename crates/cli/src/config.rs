@@ -23,24 +23,81 @@ struct Known {
 
 /// Every setting there is.
 const KNOWN: &[Known] = &[
-    Known { key: "network.listen", default: "", help: "Address and port to listen on; empty: every address", check: check_listen },
-    Known { key: "network.port", default: "7731", help: "Port when no address is given; another free one when it is in use", check: check_number::<u16> },
-    Known { key: "network.connections", default: "200", help: "Open connections at most", check: check_number::<u16> },
-    Known { key: "network.half_open", default: "64", help: "Connections being opened at most", check: check_number::<u16> },
-    Known { key: "network.allow_local", default: "false", help: "Trackers and web seeds may be on this machine or the local network", check: check_bool },
-    Known { key: "limits.upload", default: "", help: "Bytes per second to peers, such as 2MB/s; empty: unlimited", check: check_rate },
-    Known { key: "limits.download", default: "", help: "Bytes per second from peers; empty: unlimited", check: check_rate },
-    Known { key: "limits.upload_slots", default: "", help: "Peers served at once; empty: by measured capacity", check: check_slots },
-    Known { key: "store.io_threads", default: "2", help: "Threads that read, write and hash", check: check_threads },
-    Known { key: "get.folder", default: "", help: "Where downloads go unless -o says otherwise; empty: the current folder", check: |_| Ok(()) },
-    Known { key: "get.stall_timeout", default: "60s", help: "Give up when nothing has moved for this time; 0 waits for ever", check: check_duration },
+    Known {
+        key: "network.listen",
+        default: "",
+        help: "Address and port to listen on; empty: every address",
+        check: check_listen,
+    },
+    Known {
+        key: "network.port",
+        default: "7731",
+        help: "Port when no address is given; another free one when it is in use",
+        check: check_number::<u16>,
+    },
+    Known {
+        key: "network.connections",
+        default: "200",
+        help: "Open connections at most",
+        check: check_number::<u16>,
+    },
+    Known {
+        key: "network.half_open",
+        default: "64",
+        help: "Connections being opened at most",
+        check: check_number::<u16>,
+    },
+    Known {
+        key: "network.allow_local",
+        default: "false",
+        help: "Trackers and web seeds may be on this machine or the local network",
+        check: check_bool,
+    },
+    Known {
+        key: "limits.upload",
+        default: "",
+        help: "Bytes per second to peers, such as 2MB/s; empty: unlimited",
+        check: check_rate,
+    },
+    Known {
+        key: "limits.download",
+        default: "",
+        help: "Bytes per second from peers; empty: unlimited",
+        check: check_rate,
+    },
+    Known {
+        key: "limits.upload_slots",
+        default: "",
+        help: "Peers served at once; empty: by measured capacity",
+        check: check_slots,
+    },
+    Known {
+        key: "store.io_threads",
+        default: "2",
+        help: "Threads that read, write and hash",
+        check: check_threads,
+    },
+    Known {
+        key: "get.folder",
+        default: "",
+        help: "Where downloads go unless -o says otherwise; empty: the current folder",
+        check: |_| Ok(()),
+    },
+    Known {
+        key: "get.stall_timeout",
+        default: "60s",
+        help: "Give up when nothing has moved for this time; 0 waits for ever",
+        check: check_duration,
+    },
 ];
 
 fn check_listen(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Ok(());
     }
-    text.parse::<SocketAddr>().map(drop).map_err(|_| "is not an address and port, such as 0.0.0.0:7731 or [::]:7731".into())
+    text.parse::<SocketAddr>()
+        .map(drop)
+        .map_err(|_| "is not an address and port, such as 0.0.0.0:7731 or [::]:7731".into())
 }
 
 fn check_number<T: std::str::FromStr>(text: &str) -> Result<(), String> {
@@ -63,7 +120,11 @@ fn check_bool(text: &str) -> Result<(), String> {
 }
 
 fn check_rate(text: &str) -> Result<(), String> {
-    if text.is_empty() { Ok(()) } else { parse_rate(text).map(drop).map_err(|_| "is not a rate, such as 500k or 2MB/s".into()) }
+    if text.is_empty() {
+        Ok(())
+    } else {
+        parse_rate(text).map(drop).map_err(|_| "is not a rate, such as 500k or 2MB/s".into())
+    }
 }
 
 fn check_duration(text: &str) -> Result<(), String> {
@@ -90,7 +151,10 @@ impl Config {
         set: &[String],
     ) -> Result<Self, Failure> {
         let mut config = Self {
-            values: KNOWN.iter().map(|known| (known.key, (known.default.to_owned(), "default".to_owned()))).collect(),
+            values: KNOWN
+                .iter()
+                .map(|known| (known.key, (known.default.to_owned(), "default".to_owned())))
+                .collect(),
         };
         match std::fs::read_to_string(file) {
             Ok(text) => config.read_file(file, &text)?,
@@ -99,7 +163,8 @@ impl Config {
         }
         for (name, value) in variables {
             // Two underscores tell a setting from a flag's variable, such as PEERAGE_LISTEN.
-            let Some((section, key)) = name.strip_prefix("PEERAGE_").and_then(|rest| rest.split_once("__")) else {
+            let Some((section, key)) = name.strip_prefix("PEERAGE_").and_then(|rest| rest.split_once("__"))
+            else {
                 continue;
             };
             let key = format!("{}.{}", section.to_ascii_lowercase(), key.to_ascii_lowercase());
@@ -109,7 +174,9 @@ impl Config {
             let (key, value) = item
                 .split_once('=')
                 .ok_or_else(|| wrong(format!("--set {item}: write --set section.key=value")))?;
-            config.set(key.trim(), value.to_owned(), "--set").map_err(|why| wrong(format!("--set: {why}")))?;
+            config
+                .set(key.trim(), value.to_owned(), "--set")
+                .map_err(|why| wrong(format!("--set: {why}")))?;
         }
         Ok(config)
     }
@@ -125,7 +192,11 @@ impl Config {
         })?;
         for (section, table) in document.get_ref() {
             let DeValue::Table(table) = table.get_ref() else {
-                return Err(wrong(format!("{}: `{}` stands outside a section", place(section.span().start), section.get_ref())));
+                return Err(wrong(format!(
+                    "{}: `{}` stands outside a section",
+                    place(section.span().start),
+                    section.get_ref()
+                )));
             };
             for (key, value) in table {
                 let at = place(key.span().start);
@@ -134,9 +205,12 @@ impl Config {
                     DeValue::String(text) => text.to_string(),
                     DeValue::Boolean(flag) => flag.to_string(),
                     DeValue::Integer(number) => number.as_str().replace('_', ""),
-                    _ => return Err(wrong(format!("{at}: `{name}` must be a text, a number, true or false"))),
+                    _ => {
+                        return Err(wrong(format!("{at}: `{name}` must be a text, a number, true or false")));
+                    }
                 };
-                self.set(&name, value, &file.display().to_string()).map_err(|why| wrong(format!("{at}: {why}")))?;
+                self.set(&name, value, &file.display().to_string())
+                    .map_err(|why| wrong(format!("{at}: {why}")))?;
             }
         }
         Ok(())
@@ -242,9 +316,13 @@ mod tests {
     fn later_layers_win_and_origins_are_kept() {
         let file = "[limits]\nupload = \"1MB/s\"\ndownload = \"2MB/s\"\n[network]\nport = 7_000\n";
         let config =
-            load(file, &[("PEERAGE_LIMITS__UPLOAD", "3MB/s"), ("PEERAGE_LISTEN", "x")], &["network.port=1"]).unwrap();
+            load(file, &[("PEERAGE_LIMITS__UPLOAD", "3MB/s"), ("PEERAGE_LISTEN", "x")], &["network.port=1"])
+                .unwrap();
         let node = config.node(Path::new("s"));
-        assert_eq!((node.upload_limit, node.download_limit, node.port), (Some(3_000_000), Some(2_000_000), 1));
+        assert_eq!(
+            (node.upload_limit, node.download_limit, node.port),
+            (Some(3_000_000), Some(2_000_000), 1)
+        );
         let origin = |key: &str| config.settings().into_iter().find(|s| s.key == key).unwrap().origin;
         assert_eq!(origin("limits.upload"), "PEERAGE_LIMITS__UPLOAD");
         assert_eq!(origin("network.port"), "--set");
@@ -255,7 +333,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (text, part) in [
-            ("[limits]\n\nuplod = \"1MB/s\"\n", "line 3: there is no setting `limits.uplod`; did you mean `limits.upload`?"),
+            (
+                "[limits]\n\nuplod = \"1MB/s\"\n",
+                "line 3: there is no setting `limits.uplod`; did you mean `limits.upload`?",
+            ),
             ("[limits]\nupload = \"fast\"\n", "line 2: `limits.upload`: `fast` is not a rate"),
             ("[limits]\nupload = [1]\n", "line 2"),
             ("[limits\n", "line 1"),
@@ -266,7 +347,12 @@ mod tests {
             assert!(failure.message.contains(part), "{text:?} gave {}", failure.message);
             assert_eq!(failure.exit, 12);
         }
-        assert!(load("", &[("PEERAGE_NETWORK__PORT", "x")], &[]).unwrap_err().message.contains("PEERAGE_NETWORK__PORT"));
+        assert!(
+            load("", &[("PEERAGE_NETWORK__PORT", "x")], &[])
+                .unwrap_err()
+                .message
+                .contains("PEERAGE_NETWORK__PORT")
+        );
         assert!(load("", &[], &["network.port"]).unwrap_err().message.contains("section.key=value"));
     }
 }

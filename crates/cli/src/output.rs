@@ -30,7 +30,9 @@ impl Output {
         let draw = match global.progress {
             When::Always => true,
             When::Never => false,
-            When::Auto => io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+            When::Auto => {
+                io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+            }
         };
         let bar = (draw && !global.quiet && !global.json).then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(8));
@@ -82,7 +84,11 @@ impl Output {
                 self.say("tracker ready; Ctrl-C stops");
             }
             Event::Metadata { name, total, files } => {
-                self.say(&format!("{name}: {} in {files} {}", units::size(*total), if *files == 1 { "file" } else { "files" }));
+                self.say(&format!(
+                    "{name}: {} in {files} {}",
+                    units::size(*total),
+                    if *files == 1 { "file" } else { "files" }
+                ));
             }
             Event::Complete { path, downloaded, seconds } => {
                 self.clear();
@@ -101,10 +107,18 @@ impl Output {
             Event::Tracker { url, error: Some(error), .. } => self.say(&format!("tracker {url}: {error}")),
             Event::Interrupted { resume, done, total } => {
                 self.clear();
-                let have = if *total == 0 { String::new() } else { format!(" at {} of {}", units::size(*done), units::size(*total)) };
+                let have = if *total == 0 {
+                    String::new()
+                } else {
+                    format!(" at {} of {}", units::size(*done), units::size(*total))
+                };
                 self.say(&format!("stopped{have}; go on with: {resume}"));
             }
-            Event::Stats(_) | Event::FileDone { .. } | Event::PeerConnected { .. } | Event::PeerDisconnected { .. } | Event::Tracker { .. } => {}
+            Event::Stats(_)
+            | Event::FileDone { .. }
+            | Event::PeerConnected { .. }
+            | Event::PeerDisconnected { .. }
+            | Event::Tracker { .. } => {}
         }
     }
 
@@ -157,7 +171,8 @@ impl Output {
     }
 
     fn bar_at(&mut self, stage: &str, done: u64, total: u64, detail: &str) {
-        let percent = if total == 0 { String::new() } else { format!(" {:.0} %", done as f64 * 100.0 / total as f64) };
+        let percent =
+            if total == 0 { String::new() } else { format!(" {:.0} %", done as f64 * 100.0 / total as f64) };
         if let Some(bar) = &self.bar {
             if total > 0 && stage != "serving" {
                 bar.set_style(style("{msg} [{bar:24}] {prefix}"));
@@ -181,7 +196,9 @@ impl Output {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }
 
 fn write_stdout(text: &str) -> io::Result<()> {

@@ -23,7 +23,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "tb" => 1_000_000_000_000,
         _ => return Err(format!("`{text}` is not a size; write 512k, 20MB or 1.5GiB")),
     };
-    let value: f64 = number.parse().map_err(|_| format!("`{text}` is not a size; write 512k, 20MB or 1.5GiB"))?;
+    let value: f64 =
+        number.parse().map_err(|_| format!("`{text}` is not a size; write 512k, 20MB or 1.5GiB"))?;
     let bytes = value * factor as f64;
     if bytes.is_finite() && bytes >= 0.0 && bytes < 2f64.powi(63) {
         Ok(bytes as u64)
@@ -114,6 +115,9 @@ mod tests {
         for wrong in ["", "-5s", "5 weeks", "1e400d", "999999999999999999999999d"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
-        assert_eq!((duration(12), duration(250), duration(7380)), ("12s".into(), "4m 10s".into(), "2h 03m".into()));
+        assert_eq!(
+            (duration(12), duration(250), duration(7380)),
+            ("12s".into(), "4m 10s".into(), "2h 03m".into())
+        );
     }
 }

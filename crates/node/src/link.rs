@@ -10,7 +10,12 @@ use peerage_content::{Info, Magnet};
 const PEERS_MAX: usize = 4;
 
 /// The magnet link of a torrent, with the trackers that announce it and the addresses that serve it.
-pub(crate) fn magnet(info: &Info, trackers: &[Vec<String>], web_seeds: &[String], peers: &[SocketAddr]) -> Magnet {
+pub(crate) fn magnet(
+    info: &Info,
+    trackers: &[Vec<String>],
+    web_seeds: &[String],
+    peers: &[SocketAddr],
+) -> Magnet {
     Magnet {
         name: Some(info.name.clone()),
         len: Some(info.layout.total_len()),
@@ -32,7 +37,9 @@ pub(crate) fn reachable(listen: &[SocketAddr]) -> Vec<SocketAddr> {
     for bound in listen {
         if bound.ip().is_unspecified() {
             let same_family = interfaces.iter().filter(|ip| ip.is_ipv4() == bound.is_ipv4());
-            addrs.extend(same_family.filter(|ip| is_dialable(**ip)).map(|ip| SocketAddr::new(*ip, bound.port())));
+            addrs.extend(
+                same_family.filter(|ip| is_dialable(**ip)).map(|ip| SocketAddr::new(*ip, bound.port())),
+            );
         } else {
             addrs.push(*bound);
         }

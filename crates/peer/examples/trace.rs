@@ -3,6 +3,9 @@
 //! Twelve nodes with different lines fetch a hybrid torrent, half of them by magnet link, through a
 //! tracker and peer exchange; one seed lies, another hangs up now and then, one node vanishes.
 
+// The seed is an argument: this is a program around the machines, not one of them.
+#![allow(clippy::disallowed_methods)]
+
 use peerage_base::Duration;
 use peerage_content::metainfo::Version;
 use peerage_peer::sim::{Behaviour, Content, How, Lie, Net, NodeSpec};

@@ -19,7 +19,7 @@ fn those_that_stay_complete_though_others_vanish() {
         net.share_tracked(source, &content);
         let (mut stay, mut leave) = (Vec::new(), Vec::new());
         for i in 0..30 {
-            let id = net.add(NodeSpec::with_rates(128 * KIB << rng.below(3), 4 * MIB));
+            let id = net.add(NodeSpec::with_rates((128 * KIB) << rng.below(3), 4 * MIB));
             net.fetch(id, &content, if i % 2 == 0 { How::Torrent } else { How::Magnet }, &[], true);
             if i % 3 == 2 {
                 leave.push(id)

@@ -32,7 +32,7 @@ fn main() {
     for _ in 0..3 {
         let limit = alone(&bytes);
         for (name, part) in [("large", 1.0), ("small", 0.25)] {
-            let start = Instant::now();
+            let (cpu, start) = (cpu_seconds(), Instant::now());
             let request = HashRequest {
                 paths: vec![target.join(name)],
                 name: None,
@@ -46,19 +46,23 @@ fn main() {
             let made = hash_paths(&request).expect("hashes");
             let rate = mib as f64 * part / start.elapsed().as_secs_f64();
             let files = made.paths.len();
+            let cpu = (cpu_seconds() - cpu) / (mib as f64 * part / 1024.0);
             println!(
-                "{name}: {files} files, {rate:.0} MiB/s, {:.0} % of the hashes alone ({limit:.0})",
-                100.0 * rate / limit
+                "{name}: {files} files, {rate:.0} MiB/s, {cpu:.2} CPU s/GiB; {:.0} % of the hashes alone by time, {:.0} % by CPU ({:.0} MiB/s, {:.2} CPU s/GiB)",
+                100.0 * rate / limit.0,
+                100.0 * limit.1 / cpu,
+                limit.0,
+                limit.1,
             );
         }
     }
     std::fs::remove_dir_all(&target).expect("clean up");
 }
 
-/// Both hashes over memory, a part on each core; MiB/s.
-fn alone(bytes: &[u8]) -> f64 {
+/// Both hashes over memory, a part on each core; MiB/s, and CPU seconds per GiB.
+fn alone(bytes: &[u8]) -> (f64, f64) {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let start = Instant::now();
+    let (cpu, start) = (cpu_seconds(), Instant::now());
     std::thread::scope(|scope| {
         for part in bytes.chunks(bytes.len() / cores) {
             scope.spawn(|| {
@@ -71,5 +75,14 @@ fn alone(bytes: &[u8]) -> f64 {
             });
         }
     });
-    bytes.len() as f64 / f64::from(1 << 20) / start.elapsed().as_secs_f64()
+    let mib = bytes.len() as f64 / f64::from(1 << 20);
+    (mib / start.elapsed().as_secs_f64(), (cpu_seconds() - cpu) / (mib / 1024.0))
+}
+
+/// User and system time of this process.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").expect("stat");
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks: f64 = [11, 12].iter().filter_map(|index| fields.get(*index)?.parse::<f64>().ok()).sum();
+    ticks / 100.0
 }

@@ -83,7 +83,9 @@ fn main() {
                     Err(WriteRefused::Full(back)) => {
                         job = back;
                         full += 1;
-                        store.help(&mut scratch);
+                        if !store.help(&mut scratch) {
+                            std::thread::sleep(std::time::Duration::from_micros(100));
+                        }
                     }
                     Err(error) => panic!("{error}"),
                 }

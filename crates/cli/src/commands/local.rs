@@ -20,17 +20,25 @@ pub fn create(context: Context, args: Create) -> anyhow::Result<ExitCode> {
     let piece_length = args
         .piece_length
         .map(|length| {
-            u32::try_from(length).ok().filter(|length| length.is_power_of_two() && *length >= 16 * 1024).ok_or_else(|| {
-                Failure::new(ExitCode::Usage, "E_USAGE", "the piece length must be a power of two, 16KiB or more")
+            u32::try_from(length)
+                .ok()
+                .filter(|length| length.is_power_of_two() && *length >= 16 * 1024)
+                .ok_or_else(|| {
+                    Failure::new(
+                        ExitCode::Usage,
+                        "E_USAGE",
+                        "the piece length must be a power of two, 16KiB or more",
+                    )
                     .hint("leave --piece-length away to have it chosen by size")
-            })
+                })
         })
         .transpose()?;
     let output = match args.output {
         Some(output) => output,
         None => {
             let path = std::path::absolute(&args.path)?;
-            let name = path.components().next_back().map(|part| part.as_os_str().to_owned()).unwrap_or_default();
+            let name =
+                path.components().next_back().map(|part| part.as_os_str().to_owned()).unwrap_or_default();
             let mut name = args.name.clone().map_or(name, Into::into);
             name.push(".torrent");
             name.into()
@@ -82,7 +90,15 @@ fn inspection_text(inspection: &Inspection) -> String {
         }
     };
     line("name", inspection.name.clone());
-    line("kind", Some(inspection.version.as_ref().map_or(inspection.kind.clone(), |v| format!("{}, {v}", inspection.kind))));
+    line(
+        "kind",
+        Some(
+            inspection
+                .version
+                .as_ref()
+                .map_or(inspection.kind.clone(), |v| format!("{}, {v}", inspection.kind)),
+        ),
+    );
     line("infohash v1", inspection.infohash_v1.clone());
     line("infohash v2", inspection.infohash_v2.clone());
     line("size", inspection.total.map(|total| format!("{} ({total} bytes)", units::size(total))));

@@ -36,13 +36,18 @@ pub fn config(context: &Context, args: &Config) -> anyhow::Result<ExitCode> {
         ConfigCommand::Show => context.output.reply(&reply, |reply| {
             reply.settings.iter().fold(String::new(), |mut text, setting| {
                 let value = if setting.value.is_empty() { "\"\"" } else { &setting.value };
-                let _ = writeln!(text, "{} = {value}    # {} ({})", setting.key, setting.help, setting.origin);
+                let _ =
+                    writeln!(text, "{} = {value}    # {} ({})", setting.key, setting.help, setting.origin);
                 text
             })
         })?,
         ConfigCommand::Check => context.output.reply(&reply, |_| {
             let file = context.paths.config.display();
-            if context.paths.config.exists() { format!("{file}: right\n") } else { format!("{file}: not there; defaults are in force\n") }
+            if context.paths.config.exists() {
+                format!("{file}: right\n")
+            } else {
+                format!("{file}: not there; defaults are in force\n")
+            }
         })?,
     }
     Ok(ExitCode::Ok)
@@ -52,7 +57,8 @@ pub fn config(context: &Context, args: &Config) -> anyhow::Result<ExitCode> {
 pub fn man(context: &Context, out: Option<&Path>) -> anyhow::Result<ExitCode> {
     match out {
         Some(folder) => {
-            std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("{}: cannot be made", folder.display()))?;
             clap_mangen::generate_to(Cli::command(), folder)
                 .with_context(|| format!("{}: the pages cannot be written", folder.display()))?;
         }

@@ -19,7 +19,8 @@ fn runtime() -> anyhow::Result<Runtime> {
 
 /// Ctrl-C or SIGTERM asks for an orderly end; a second one ends at once.
 async fn watch_signals(stop: Stop) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return std::future::pending().await;
     };
@@ -116,7 +117,11 @@ pub fn tracker(context: Context, args: &Tracker) -> anyhow::Result<ExitCode> {
 fn command_line() -> String {
     let quote = |text: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-        if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+        if !text.is_empty() && text.chars().all(plain) {
+            text.to_owned()
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
     };
     let arguments = std::env::args().skip(1).map(|argument| quote(&argument));
     std::iter::once("peerage".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")

@@ -145,7 +145,8 @@ impl Driver {
         let mut rng = Rng::new(seed);
         let inbox = Inbox::new();
         let sink_inbox = inbox.clone();
-        let sink: ReportSink = Arc::new(move |reports| sink_inbox.put_all(reports.into_iter().map(Input::Store)));
+        let sink: ReportSink =
+            Arc::new(move |reports| sink_inbox.put_all(reports.into_iter().map(Input::Store)));
         let store_config = StoreConfig {
             workers: config.io_threads,
             queue_bytes_max: 2 * INFLIGHT_BYTES_MAX,
@@ -168,7 +169,11 @@ impl Driver {
             ..peerage_peer::Config::default()
         };
         let web = web::client(config.allow_local);
-        let trackers = peerage_net::tracker::Client::new(web.clone(), peerage_net::tracker::Config::default(), rng.fork());
+        let trackers = peerage_net::tracker::Client::new(
+            web.clone(),
+            peerage_net::tracker::Config::default(),
+            rng.fork(),
+        );
         let (net_sender, net) = mpsc::channel(NET_EVENTS_MAX);
         Ok(Self {
             started: std::time::Instant::now(),
@@ -336,12 +341,12 @@ impl Driver {
                 }
                 Frame::Handshake(range) => {
                     let frame = received.bytes.get(bytes(range)).unwrap_or_default();
-                    match frame.try_into().map(Handshake::decode) {
-                        Ok(Ok(handshake)) => {
+                    match Handshake::decode(frame) {
+                        Ok(handshake) => {
                             self.peer.handle_handshake(now, conn, handshake);
                             self.offer_room(now, conn);
                         }
-                        _ => self.peer.handle_garbage(now, conn, "no handshake"),
+                        Err(error) => self.peer.handle_garbage(now, conn, &error.to_string()),
                     }
                 }
             }
@@ -370,7 +375,9 @@ impl Driver {
                 self.peer.handle_tracker(now, torrent, tracker, result);
             }
             Input::WebBlock(torrent, web_seed, block, bytes) => {
-                if let BlockVerdict::Accept(torrent) = self.peer.handle_web_block(now, torrent, web_seed, block) {
+                if let BlockVerdict::Accept(torrent) =
+                    self.peer.handle_web_block(now, torrent, web_seed, block)
+                {
                     let refused = self.writes.push(torrent, block, bytes);
                     self.write(refused);
                 }
@@ -401,7 +408,11 @@ impl Driver {
                 self.peer.handle_store(now, torrent, StoreEvent::Verified { piece, ok, digests });
             }
             Report::Failed { torrent, piece, begin, len, full, .. } => {
-                self.peer.handle_store(now, torrent, StoreEvent::Failed { piece, begin, len, full_disk: full });
+                self.peer.handle_store(
+                    now,
+                    torrent,
+                    StoreEvent::Failed { piece, begin, len, full_disk: full },
+                );
                 self.news.push_back(News::Store(report));
             }
             Report::Lost { torrent, ref pieces, .. } => {

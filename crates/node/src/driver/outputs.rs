@@ -34,7 +34,9 @@ impl Driver {
                 self.dials.insert(conn, task.abort_handle());
             }
             Output::Disconnect { conn, reason } => self.disconnect(conn, &reason.to_string()),
-            Output::Announce { torrent, tracker, url, request } => self.announce(torrent, tracker, url, request),
+            Output::Announce { torrent, tracker, url, request } => {
+                self.announce(torrent, tracker, url, request)
+            }
             Output::WebRequest { torrent, web_seed, url, piece, begin, len } => {
                 if let Some(of) = self.torrents.get(&torrent) {
                     let request = web::Request { torrent, web_seed, url, piece, begin, len };

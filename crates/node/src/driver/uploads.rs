@@ -157,8 +157,14 @@ impl Uploads {
 
     /// A connection opened.
     pub fn open(&mut self, now: Instant, conn: ConnId) {
-        let flow =
-            Flow { torrent: None, waiting: Vec::new(), under_way: 0, room: ROOM_FIRST, sent_since: 0, since: now };
+        let flow = Flow {
+            torrent: None,
+            waiting: Vec::new(),
+            under_way: 0,
+            room: ROOM_FIRST,
+            sent_since: 0,
+            since: now,
+        };
         self.flows.insert(conn, flow);
     }
 

@@ -16,7 +16,7 @@ use crate::inbox::Inbox;
 
 /// A client that refuses local addresses unless the user allows them.
 pub(super) fn client(allow_local: bool) -> Client {
-    Client::new(Config { policy: Policy { allow_local, ..Policy::default() }, ..Config::default() })
+    Client::new(Config { policy: Policy { allow_local }, ..Config::default() })
 }
 
 /// Bytes of one piece that a web seed is asked for.
@@ -55,7 +55,12 @@ fn is_final(error: &web_seed::Error) -> bool {
     }
 }
 
-async fn fetch(client: &Client, request: &Request, info: &Info, inbox: &Inbox<Input>) -> Result<(), web_seed::Error> {
+async fn fetch(
+    client: &Client,
+    request: &Request,
+    info: &Info,
+    inbox: &Inbox<Input>,
+) -> Result<(), web_seed::Error> {
     let names = info.raw_paths();
     let mut blocks = Blocks { request, at: request.begin, bytes: BytesMut::new(), inbox };
     for span in info.layout.spans(request.piece, request.begin, request.len) {

@@ -26,14 +26,19 @@ pub(super) struct Writes {
 
 impl Writes {
     /// Adds a block; gives back a finished run when the block does not continue it.
-    pub(super) fn push(&mut self, torrent: TorrentId, block: Block, bytes: Bytes) -> Option<(TorrentId, WriteJob)> {
+    pub(super) fn push(
+        &mut self,
+        torrent: TorrentId,
+        block: Block,
+        bytes: Bytes,
+    ) -> Option<(TorrentId, WriteJob)> {
         let end = block.begin.saturating_add(block.len);
-        if let Some((of, job, next)) = &mut self.run {
-            if *of == torrent && job.piece == block.piece && *next == block.begin {
-                job.data.push(bytes);
-                *next = end;
-                return None;
-            }
+        if let Some((of, job, next)) = &mut self.run
+            && (*of, job.piece, *next) == (torrent, block.piece, block.begin)
+        {
+            job.data.push(bytes);
+            *next = end;
+            return None;
         }
         let job = WriteJob { piece: block.piece, begin: block.begin, data: vec![bytes] };
         let finished = self.run.replace((torrent, job, end));

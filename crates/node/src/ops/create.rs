@@ -58,8 +58,12 @@ pub(super) fn make(
 /// The path cannot be read, the output exists or cannot be written.
 pub fn create(request: &Create, sink: &Sink) -> Result<Created, Failure> {
     if request.output.exists() && !request.force {
-        return Err(Failure::new(ExitCode::Conflict, "E_EXISTS", format!("{} exists", request.output.display()))
-            .hint("choose another name with -o, or replace it with --force"));
+        return Err(Failure::new(
+            ExitCode::Conflict,
+            "E_EXISTS",
+            format!("{} exists", request.output.display()),
+        )
+        .hint("choose another name with -o, or replace it with --force"));
     }
     let version = match request.version {
         TorrentVersion::V1 => Version::V1,
@@ -69,7 +73,8 @@ pub fn create(request: &Create, sink: &Sink) -> Result<Created, Failure> {
     let paths = [request.path.clone()];
     let name = request.name.clone();
     let cancel = Arc::new(AtomicBool::new(false));
-    let Made { mut metainfo, .. } = make(&paths, name, request.piece_length, version, request.private, sink, cancel)?;
+    let Made { mut metainfo, .. } =
+        make(&paths, name, request.piece_length, version, request.private, sink, cancel)?;
     metainfo.trackers = request.trackers.iter().map(|url| vec![url.clone()]).collect();
     metainfo.web_seeds.clone_from(&request.web_seeds);
     metainfo.comment.clone_from(&request.comment);
@@ -105,7 +110,11 @@ fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> 
         } else {
             // A link fails where a file has appeared in the meantime; a rename would replace it.
             fs::hard_link(&part, path).and_then(|()| fs::remove_file(&part)).or_else(|error| {
-                if error.kind() == std::io::ErrorKind::AlreadyExists { Err(error) } else { fs::rename(&part, path) }
+                if error.kind() == std::io::ErrorKind::AlreadyExists {
+                    Err(error)
+                } else {
+                    fs::rename(&part, path)
+                }
             })
         }
     });

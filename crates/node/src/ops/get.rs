@@ -108,10 +108,10 @@ impl<'a> Download<'a> {
                 (Vec::new(), metainfo.trackers.clone(), metainfo.web_seeds.clone())
             }
             Source::Magnet(magnet) => {
-                if let Some(info) = self.remembered(session, &magnet) {
-                    if !self.open(session, Hashes::new(Arc::new(info))).await? {
-                        return Ok(false);
-                    }
+                if let Some(info) = self.remembered(session, &magnet)
+                    && !self.open(session, Hashes::new(Arc::new(info))).await?
+                {
+                    return Ok(false);
                 }
                 let tiers = magnet.trackers.iter().map(|url| vec![url.clone()]).collect();
                 (magnet.peers, tiers, magnet.web_seeds)
@@ -136,8 +136,10 @@ impl<'a> Download<'a> {
     /// What an earlier run of the same command learned of a link's torrent.
     fn remembered(&self, session: &Session, magnet: &Magnet) -> Option<Info> {
         let name = magnet.name.as_deref().map(|name| peerage_content::name::sanitise(name.as_bytes()));
-        let folders = name.map(|name| self.request.into.join(name)).into_iter().chain([self.request.into.clone()]);
-        let info = folders.filter_map(|folder| session.driver.store.metadata(&magnet.hashes, &folder)).next()?;
+        let folders =
+            name.map(|name| self.request.into.join(name)).into_iter().chain([self.request.into.clone()]);
+        let info =
+            folders.filter_map(|folder| session.driver.store.metadata(&magnet.hashes, &folder)).next()?;
         Info::parse(&info).ok().filter(|info| info.hashes.wire().any(|hash| magnet.hashes.matches(&hash)))
     }
 
@@ -147,7 +149,12 @@ impl<'a> Download<'a> {
         let info = Arc::clone(hashes.info());
         let wanted = self.selection.wanted(&info)?;
         let files = info.layout.files();
-        session.wanted = files.iter().zip(&wanted).filter(|(file, wanted)| **wanted && !file.is_pad()).map(|(file, _)| file.len).sum();
+        session.wanted = files
+            .iter()
+            .zip(&wanted)
+            .filter(|(file, wanted)| **wanted && !file.is_pad())
+            .map(|(file, _)| file.len)
+            .sum();
         session.tell(Event::Metadata {
             name: info.name.clone(),
             total: session.wanted,
@@ -170,10 +177,15 @@ impl<'a> Download<'a> {
             self.writer = Some(start_writer(&info, &wanted, store)?);
             outcome.have.iter().for_each(|piece| self.tell_writer(piece));
         }
-        let priorities = wanted.iter().map(|wanted| if *wanted { Priority::Normal } else { Priority::Skip }).collect();
+        let priorities =
+            wanted.iter().map(|wanted| if *wanted { Priority::Normal } else { Priority::Skip }).collect();
         session.set_content(&hashes, &outcome.have, priorities);
         if self.request.sequential {
-            let first = files.iter().zip(&wanted).find(|(_, wanted)| **wanted).map_or(0, |(file, _)| file.pieces.start);
+            let first = files
+                .iter()
+                .zip(&wanted)
+                .find(|(_, wanted)| **wanted)
+                .map_or(0, |(file, _)| file.pieces.start);
             let now = session.driver.now();
             if let Some(swarm) = session.driver.peer.swarm_mut(session.torrent) {
                 swarm.set_sequential(now, Some(first));
@@ -223,7 +235,11 @@ impl<'a> Download<'a> {
         match news {
             News::Swarm(SwarmEvent::Metadata { info }) => {
                 let info = Info::parse(&info).map_err(|error| {
-                    Failure::new(ExitCode::Integrity, "E_TORRENT", format!("what the link names is not a good torrent: {error}"))
+                    Failure::new(
+                        ExitCode::Integrity,
+                        "E_TORRENT",
+                        format!("what the link names is not a good torrent: {error}"),
+                    )
                 })?;
                 let hashes = Hashes::new(Arc::new(info));
                 // A stop during the check is seen by the loop.
@@ -234,18 +250,24 @@ impl<'a> Download<'a> {
             News::Swarm(SwarmEvent::Paused { reason: PauseReason::DiskFull }) => {
                 if self.room_check.is_none() {
                     let folder = self.request.into.display();
-                    let reason = format!("no room on the disk of {folder}; free some, and it goes on by itself");
+                    let reason =
+                        format!("no room on the disk of {folder}; free some, and it goes on by itself");
                     session.tell(Event::Paused { reason });
                 }
                 self.room_check = Some(session.driver.now() + ROOM_INTERVAL);
             }
             News::Store(Report::Failed { full: false, error, .. }) => {
-                return Err(Failure::new(ExitCode::Unclassified, "E_DISK", format!("the disk failed: {error}"))
-                    .hint(format!("mend it, then go on with: {}", self.request.resume_command)));
+                return Err(Failure::new(
+                    ExitCode::Unclassified,
+                    "E_DISK",
+                    format!("the disk failed: {error}"),
+                )
+                .hint(format!("mend it, then go on with: {}", self.request.resume_command)));
             }
             News::Store(Report::FileDone { file, .. }) => {
                 let name = session.file_name(file);
-                let info = session.driver.torrents.get(&session.torrent).map(|torrent| Arc::clone(&torrent.info));
+                let info =
+                    session.driver.torrents.get(&session.torrent).map(|torrent| Arc::clone(&torrent.info));
                 if let Some(info) = info {
                     session.tell(Event::FileDone { path: self.folder(&info).join(name) });
                 }
@@ -318,9 +340,12 @@ impl<'a> Download<'a> {
         if done != self.moved.1 {
             self.moved = (now, done);
         }
-        let passed = |since: Instant, limit: Option<f64>| limit.is_some_and(|limit| now.since(since).as_secs_f64() >= limit);
+        let passed = |since: Instant, limit: Option<f64>| {
+            limit.is_some_and(|limit| now.since(since).as_secs_f64() >= limit)
+        };
         if passed(self.started, self.request.timeout) {
-            let message = format!("the time limit has passed with {} of {} bytes", session.done(), session.wanted);
+            let message =
+                format!("the time limit has passed with {} of {} bytes", session.done(), session.wanted);
             return Err(Failure::new(ExitCode::Timeout, "E_TIMEOUT", message)
                 .hint(format!("go on with: {}", self.request.resume_command)));
         }
@@ -335,12 +360,24 @@ impl<'a> Download<'a> {
         let seconds = self.request.stall_timeout.unwrap_or_default();
         let again = "; --wait keeps trying";
         match (progress.peers, progress.known) {
-            (0, 0) => Failure::new(ExitCode::NotFound, "E_NO_PROVIDERS", format!("nobody who has it was found in {seconds:.0} s"))
-                .hint(format!("check the link, or name someone with --peer ADDR:PORT or --tracker URL{again}")),
-            (0, known) => Failure::new(ExitCode::Unreachable, "E_UNREACHABLE", format!("{known} peers are known, and none could be reached"))
-                .hint(format!("is the sharer still running, and can this machine reach it?{again}")),
-            (peers, _) => Failure::new(ExitCode::Timeout, "E_STALLED", format!("nothing has come from {peers} peers for {seconds:.0} s"))
-                .hint(format!("what is here is kept; go on with: {}{again}", self.request.resume_command)),
+            (0, 0) => Failure::new(
+                ExitCode::NotFound,
+                "E_NO_PROVIDERS",
+                format!("nobody who has it was found in {seconds:.0} s"),
+            )
+            .hint(format!("check the link, or name someone with --peer ADDR:PORT or --tracker URL{again}")),
+            (0, known) => Failure::new(
+                ExitCode::Unreachable,
+                "E_UNREACHABLE",
+                format!("{known} peers are known, and none could be reached"),
+            )
+            .hint(format!("is the sharer still running, and can this machine reach it?{again}")),
+            (peers, _) => Failure::new(
+                ExitCode::Timeout,
+                "E_STALLED",
+                format!("nothing has come from {peers} peers for {seconds:.0} s"),
+            )
+            .hint(format!("what is here is kept; go on with: {}{again}", self.request.resume_command)),
         }
     }
 }
@@ -351,16 +388,25 @@ fn refuse_conflicts(outcome: &CheckOutcome) -> Result<(), Failure> {
         1 => String::new(),
         count => format!(" (and {} more)", count - 1),
     };
-    Err(Failure::new(ExitCode::Conflict, "E_EXISTS", format!("{}{more} exists and is something else", first.display()))
-        .hint("move it away, or choose another folder with -o DIR; nothing was changed"))
+    Err(Failure::new(
+        ExitCode::Conflict,
+        "E_EXISTS",
+        format!("{}{more} exists and is something else", first.display()),
+    )
+    .hint("move it away, or choose another folder with -o DIR; nothing was changed"))
 }
 
 fn start_writer(info: &Info, wanted: &[bool], store: peerage_store::TorrentStore) -> Result<Writer, Failure> {
     let files = info.layout.files();
-    let mut chosen = (0..files.len()).filter(|index| wanted.get(*index) == Some(&true) && files[*index].attr.is_stored());
+    let mut chosen =
+        (0..files.len()).filter(|index| wanted.get(*index) == Some(&true) && files[*index].attr.is_stored());
     let (Some(file), None) = (chosen.next(), chosen.next()) else {
-        return Err(Failure::new(ExitCode::Usage, "E_USAGE", "--stdout writes one file, and this is several")
-            .hint("choose one with --select; `peerage inspect` lists the files of a torrent"));
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "E_USAGE",
+            "--stdout writes one file, and this is several",
+        )
+        .hint("choose one with --select; `peerage inspect` lists the files of a torrent"));
     };
     Writer::start(info, file, store).map_err(|error| io_failure("cannot start a thread", &error))
 }

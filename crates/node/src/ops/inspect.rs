@@ -24,7 +24,9 @@ pub fn inspect(source: &str) -> Result<Inspection, Failure> {
             schema_version: SCHEMA_VERSION,
             kind: "url".into(),
             link: Some(url),
-            warnings: vec!["nothing is fetched by `inspect`; use `peerage get`, or fetch the file first".into()],
+            warnings: vec![
+                "nothing is fetched by `inspect`; use `peerage get`, or fetch the file first".into(),
+            ],
             ..Inspection::default()
         }),
     }
@@ -100,7 +102,8 @@ fn of_magnet(source: &str, magnet: &Magnet) -> Inspection {
     let is_link = source.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:"));
     let mut warnings = Vec::new();
     if magnet.trackers.is_empty() && magnet.peers.is_empty() && magnet.web_seeds.is_empty() {
-        warnings.push("it names nobody who could be asked; give --peer or --tracker to `peerage get`".to_owned());
+        warnings
+            .push("it names nobody who could be asked; give --peer or --tracker to `peerage get`".to_owned());
     }
     Inspection {
         schema_version: SCHEMA_VERSION,

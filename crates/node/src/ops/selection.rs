@@ -40,7 +40,8 @@ impl Selection {
             .zip(info.layout.files())
             .map(|(index, file)| {
                 let path = file.path.to_string();
-                let named = self.patterns.is_match(&path) || self.patterns.is_match(format!("{}/{path}", info.name));
+                let named =
+                    self.patterns.is_match(&path) || self.patterns.is_match(format!("{}/{path}", info.name));
                 all || named || self.indexes.iter().any(|range| range.contains(&index))
             })
             .collect();
@@ -48,8 +49,14 @@ impl Selection {
         if some || all {
             Ok(wanted)
         } else {
-            Err(Failure::new(ExitCode::NotFound, "E_SELECT", format!("no file matches {}", self.texts.join(", ")))
-                .hint("`peerage inspect` lists the files of a torrent; patterns look like '*.flac' or 'disc1/**'"))
+            Err(Failure::new(
+                ExitCode::NotFound,
+                "E_SELECT",
+                format!("no file matches {}", self.texts.join(", ")),
+            )
+            .hint(
+                "`peerage inspect` lists the files of a torrent; patterns look like '*.flac' or 'disc1/**'",
+            ))
         }
     }
 }

@@ -83,7 +83,8 @@ impl Session {
         let Some(torrent) = self.driver.torrents.get_mut(&self.torrent) else { return };
         let mut hashes = Hashes::clone(&torrent.hashes);
         let files = hashes.info().layout.files().iter().enumerate();
-        let of_root: Vec<usize> = files.filter(|(_, file)| file.root == Some(root)).map(|(index, _)| index).collect();
+        let of_root: Vec<usize> =
+            files.filter(|(_, file)| file.root == Some(root)).map(|(index, _)| index).collect();
         for file in of_root {
             // The machine has checked the layer against the root.
             let _ = hashes.set_layer(file, layer);
@@ -132,7 +133,9 @@ impl Session {
             News::Store(Report::Lost { file, .. }) => {
                 let name = self.file_name(file);
                 Event::Warning {
-                    message: format!("{name} changed on the disk; it is not served until it was checked again"),
+                    message: format!(
+                        "{name} changed on the disk; it is not served until it was checked again"
+                    ),
                 }
             }
             News::Store(_) | News::Swarm(_) => return,
@@ -143,12 +146,15 @@ impl Session {
     /// A file's path below the torrent's folder, for people.
     pub fn file_name(&self, file: usize) -> String {
         let info = self.driver.torrents.get(&self.torrent).map(|torrent| &torrent.info);
-        info.and_then(|info| info.layout.files().get(file)).map_or_else(String::new, |file| file.path.to_string())
+        info.and_then(|info| info.layout.files().get(file))
+            .map_or_else(String::new, |file| file.path.to_string())
     }
 
     pub fn stats(&self) -> Stats {
         let peers = self.driver.peer.peers(self.torrent).len();
-        let Some(swarm) = self.driver.peer.swarm(self.torrent) else { return Stats { peers, ..Stats::default() } };
+        let Some(swarm) = self.driver.peer.swarm(self.torrent) else {
+            return Stats { peers, ..Stats::default() };
+        };
         let stats = swarm.stats();
         Stats {
             downloaded: stats.downloaded,
@@ -225,7 +231,9 @@ pub(super) async fn resolve(peers: &[String], sink: &Sink) -> Vec<SocketAddr> {
         let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await;
         match found {
             Ok(Ok(found)) => addrs.extend(found),
-            _ => sink(Event::Warning { message: format!("the peer {} is not an address that can be found", printable(peer)) }),
+            _ => sink(Event::Warning {
+                message: format!("the peer {} is not an address that can be found", printable(peer)),
+            }),
         }
     }
     addrs

@@ -43,7 +43,11 @@ async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Option<Pre
     if let Some(torrent) = &request.torrent {
         let metainfo = read_torrent(torrent)?;
         let [path] = request.paths.as_slice() else {
-            return Err(Failure::new(ExitCode::Usage, "E_USAGE", "with --torrent, give the one path that it describes"));
+            return Err(Failure::new(
+                ExitCode::Usage,
+                "E_USAGE",
+                "with --torrent, give the one path that it describes",
+            ));
         };
         let place = locate(&metainfo, path)?;
         return Ok(Some(Prepared { metainfo, place, check: CheckMode::Full }));
@@ -51,7 +55,8 @@ async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Option<Pre
     let cancel = Arc::new(AtomicBool::new(false));
     let (paths, name, sink) = (request.paths.clone(), request.name.clone(), sink.clone());
     let stopped = Arc::clone(&cancel);
-    let mut work = tokio::task::spawn_blocking(move || make(&paths, name, None, Version::Hybrid, false, &sink, stopped));
+    let mut work =
+        tokio::task::spawn_blocking(move || make(&paths, name, None, Version::Hybrid, false, &sink, stopped));
     let made = tokio::select! {
         made = &mut work => made,
         () = stop.requested() => {
@@ -68,7 +73,8 @@ async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Option<Pre
 /// Where the files of a torrent are, when the user names the content itself or the folder around it.
 pub(super) fn locate(metainfo: &Metainfo, path: &Path) -> Result<Place, Failure> {
     let info = &metainfo.info;
-    let found = std::fs::metadata(path).map_err(|error| super::io_failure(&path.display().to_string(), &error))?;
+    let found =
+        std::fs::metadata(path).map_err(|error| super::io_failure(&path.display().to_string(), &error))?;
     if !info.folder && !found.is_dir() {
         return Ok(Place::Files(vec![path.to_path_buf()]));
     }
@@ -105,7 +111,10 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
     };
     let store = session.driver.store.add(add.clone()).map_err(|error| add_failure(&error))?;
     session.wanted = info.layout.total_len();
-    let Some(outcome) = session.open(add, Torrent { store, info: Arc::clone(&info), hashes: Arc::clone(&hashes) }, check).await else {
+    let Some(outcome) = session
+        .open(add, Torrent { store, info: Arc::clone(&info), hashes: Arc::clone(&hashes) }, check)
+        .await
+    else {
         return Ok(());
     };
     warn_incomplete(session, &outcome)?;
@@ -122,8 +131,13 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
         listen: listen.iter().map(ToString::to_string).collect(),
         infohash_v1: info.hashes.v1.map(|hash| hash.to_string()),
         infohash_v2: info.hashes.v2.map(|hash| hash.to_string()),
-        link: link::magnet(&info, &trackers(request, &metainfo), &metainfo.web_seeds, &link::reachable(&listen))
-            .to_string(),
+        link: link::magnet(
+            &info,
+            &trackers(request, &metainfo),
+            &metainfo.web_seeds,
+            &link::reachable(&listen),
+        )
+        .to_string(),
         name: info.name.clone(),
         total: info.layout.total_len(),
     });
@@ -141,7 +155,8 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
 }
 
 fn trackers(request: &Share, metainfo: &Metainfo) -> Vec<Vec<String>> {
-    let given = request.trackers.iter().filter(|url| !metainfo.trackers.iter().flatten().any(|known| known == *url));
+    let given =
+        request.trackers.iter().filter(|url| !metainfo.trackers.iter().flatten().any(|known| known == *url));
     metainfo.trackers.iter().cloned().chain(given.map(|url| vec![url.clone()])).collect()
 }
 
@@ -163,8 +178,12 @@ fn warn_incomplete(session: &Session, outcome: &CheckOutcome) -> Result<(), Fail
     }
     let (good, all) = (outcome.have.count(), outcome.have.pieces());
     if good == 0 && all > 0 {
-        return Err(Failure::new(ExitCode::Integrity, "E_NO_DATA", "the path holds nothing of what the torrent describes")
-            .hint("give the file or folder that the torrent was made from, or the folder around it"));
+        return Err(Failure::new(
+            ExitCode::Integrity,
+            "E_NO_DATA",
+            "the path holds nothing of what the torrent describes",
+        )
+        .hint("give the file or folder that the torrent was made from, or the folder around it"));
     }
     if good < all {
         let message = format!("{good} of {all} pieces are right; only those are served");
@@ -172,4 +191,3 @@ fn warn_incomplete(session: &Session, outcome: &CheckOutcome) -> Result<(), Fail
     }
     Ok(())
 }
-

@@ -45,7 +45,8 @@ pub(super) fn parse(text: &str) -> Result<Link, Failure> {
 pub(super) fn read_torrent(path: &Path) -> Result<Metainfo, Failure> {
     let name = path.display().to_string();
     let fail = |error| {
-        io_failure(&name, &error).hint("give a magnet link (in quotes), a .torrent file, the URL of one, or an infohash")
+        io_failure(&name, &error)
+            .hint("give a magnet link (in quotes), a .torrent file, the URL of one, or an infohash")
     };
     let file = std::fs::File::open(path).map_err(fail)?;
     let mut bytes = Vec::new();
@@ -55,7 +56,11 @@ pub(super) fn read_torrent(path: &Path) -> Result<Metainfo, Failure> {
 
 fn parse_torrent(name: &str, bytes: &[u8]) -> Result<Metainfo, Failure> {
     if bytes.len() > TORRENT_FILE_BYTES_MAX {
-        return Err(Failure::new(ExitCode::Integrity, "E_TORRENT", format!("{name}: too large to be a torrent file")));
+        return Err(Failure::new(
+            ExitCode::Integrity,
+            "E_TORRENT",
+            format!("{name}: too large to be a torrent file"),
+        ));
     }
     Metainfo::parse(bytes).map_err(|error| {
         Failure::new(ExitCode::Integrity, "E_TORRENT", format!("{name} is not a good torrent file: {error}"))

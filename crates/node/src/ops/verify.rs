@@ -1,15 +1,17 @@
 //! Whether data on disk is what a torrent describes.
 
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::{BadFile, Verification};
 use peerage_api::{Event, SCHEMA_VERSION};
 use peerage_base::TorrentId;
 use peerage_content::Info;
-use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place, Report, ReportSink, Store, StoreConfig};
+use peerage_store::{
+    AddTorrent, CheckMode, CheckOutcome, Mode, Place, Report, ReportSink, Store, StoreConfig,
+};
 
 use super::session::add_failure;
 use super::share::locate;
@@ -55,7 +57,8 @@ pub fn verify(torrent: &Path, path: &Path, sink: &Sink) -> Result<Verification, 
     };
     store.close();
     let info = &metainfo.info;
-    let unchecked = (0..info.layout.pieces()).filter(|piece| metainfo.hashes().check(*piece).is_none()).count();
+    let unchecked =
+        (0..info.layout.pieces()).filter(|piece| metainfo.hashes().check(*piece).is_none()).count();
     if unchecked > 0 {
         sink(Event::Warning { message: format!("{unchecked} pieces have no hash in this torrent") });
     }

@@ -65,6 +65,22 @@ fn garbage_is_renamed_away() {
     }
 }
 
+/// The second line behind the database's own checksums.
+#[test]
+fn a_seal_fits_its_key_and_value_only() {
+    let sealed = seal(b"have", &[7; 40]);
+    assert_eq!(unseal(b"have", &sealed), Some(&[7; 40][..]));
+    assert_eq!(unseal(b"files", &sealed), None);
+    for bit in 0..sealed.len() * 8 {
+        let mut flipped = sealed.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(unseal(b"have", &flipped), None, "bit {bit}");
+    }
+    for len in 0..sealed.len() {
+        assert_eq!(unseal(b"have", &sealed[..len]), None);
+    }
+}
+
 /// C6: bytes are flipped, one at a time: a thousand here, each one that holds anything with
 /// `PEERAGE_TEST_FULL=1`. What is then believed was true at some checkpoint.
 #[test]
