@@ -1,31 +1,47 @@
 """Writes docs/interop.md from what a test run recorded.
 
-Results are kept in tests/.results/interop.json, so that groups that run one
-after another fill one table. ``tests/run-interop`` clears them at the start of
-a full run. PEERAGE_INTEROP_TABLE names another file for the table.
+Results are kept in interop.json beside the logs, so that groups that run one
+after another fill one table; those of another version of peerage are dropped.
+``tests/run-interop`` clears them at the start of a full run. By PEERAGE_INTEROP_RESULTS
+and PEERAGE_INTEROP_TABLE a run keeps its results and its table to itself.
 """
 
 import fcntl
 import json
 import os
+import subprocess
 from pathlib import Path
+
+from clients.peerage import Peerage
+from clients.tools import MissingClient
 
 from . import matrix
 
 TESTS = Path(__file__).resolve().parent.parent
-RESULTS = TESTS / ".results" / "interop.json"
+RESULTS = Path(os.environ.get("PEERAGE_INTEROP_RESULTS", TESTS / ".results")) / "interop.json"
 TITLES = {"torrent": ".torrent", "magnet": "magnet link", "printed": "the link as `share` prints it"}
+
+
+def _peerage_version():
+    try:
+        return Peerage().version()
+    except (MissingClient, OSError, subprocess.SubprocessError):
+        return None
 
 
 def update(results):
     """Merges (section, key, note, passed) and writes the table anew."""
-    if not results:
+    version = _peerage_version()
+    if not results or version is None:
         return
-    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with open(RESULTS, "a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         known = json.loads(file.read() or "{}")
+        if known.get("versions", {}).get("peerage", [True, version])[1] != version:
+            known = {}
+        known.setdefault("versions", {})["peerage"] = [True, version]
         for section, key, note, passed in results:
             known.setdefault(section, {})[key] = [bool(passed), note]
         file.truncate(0)
@@ -130,6 +146,7 @@ def render(known):
     lines = [
         "# Interoperability",
         "",
+        f"Of {known['versions']['peerage'][1]}.",
         "Written by `tests/run-interop` (do not edit). Each cell is one transfer of a folder with",
         "nested folders, an empty file, a 1-byte file and unicode names over plain TCP, checked to be",
         "byte-identical. `yes`: it ran and passed. `no`: the client cannot, for the reason given.",

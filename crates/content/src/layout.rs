@@ -218,6 +218,16 @@ impl Layout {
         u32::try_from(rest).unwrap_or(u32::MAX).min(self.piece_len)
     }
 
+    /// Bytes of a piece that a peer may ask for. In an aligned space this is the last block of a file
+    /// filled up with zeros, though BEP 52 has it short: libtorrent 2.0 (not 2.1) places pads of its own
+    /// in the gaps, asks for them with the block, and takes nothing else. 0 for a piece that does not
+    /// exist.
+    #[must_use]
+    pub fn served_len(&self, piece: u32) -> u32 {
+        let len = self.piece_len(piece);
+        if self.space == Space::Aligned { len.next_multiple_of(BLOCK_LEN) } else { len }
+    }
+
     /// Bytes of a piece up to its last real one: what needs to be requested. What is left up to
     /// [`piece_len`](Self::piece_len) are zeros of a pad. A piece of nothing but pads counts whole,
     /// so that every piece has something to request.

@@ -40,7 +40,7 @@ pub enum FileRange {
         /// Bytes.
         len: u32,
     },
-    /// Zeros that are not stored (pad files, BEP 47).
+    /// Zeros that are not stored (pad files, BEP 47; the gap behind a file in a version 2 torrent).
     Zeros(u32),
 }
 
@@ -88,9 +88,11 @@ impl Torrent {
         let mut rest = out.as_mut_slice();
         for block in blocks {
             rest = rest.get_mut(gap..).unwrap_or_default();
+            let mut missing = block.len as usize;
             for span in self.layout().spans(block.piece, block.begin, block.len) {
                 let (part, after) = rest.split_at_mut_checked(span.len as usize).ok_or(ReadError::NotHere)?;
                 rest = after;
+                missing = missing.saturating_sub(part.len());
                 if span.pad {
                     part.fill(0);
                     continue;
@@ -114,6 +116,9 @@ impl Torrent {
                     _ => runs.push(Run { source, offset, end, slices: vec![IoSliceMut::new(part)] }),
                 }
             }
+            let (gap_behind, after) = rest.split_at_mut_checked(missing).ok_or(ReadError::NotHere)?;
+            gap_behind.fill(0);
+            rest = after;
         }
         for run in runs {
             let Some(source) = sources.get(run.source) else { continue };
@@ -130,7 +135,7 @@ impl Torrent {
         let state = self.state();
         for block in blocks {
             let end = block.begin.checked_add(block.len);
-            let inside = end.is_some_and(|end| end <= self.layout().piece_len(block.piece));
+            let inside = end.is_some_and(|end| end <= self.layout().served_len(block.piece));
             if !inside || !state.have.contains(block.piece) {
                 return Err(ReadError::NotHere.into());
             }
@@ -202,7 +207,9 @@ impl Torrent {
     pub(crate) fn send_range(&self, block: BlockRange) -> Result<SendRange, Failed> {
         self.check_here(&[block])?;
         let mut range = SendRange { parts: Vec::new(), checked: Vec::new() };
+        let mut missing = block.len;
         for span in self.layout().spans(block.piece, block.begin, block.len) {
+            missing = missing.saturating_sub(span.len);
             if span.pad {
                 range.parts.push(FileRange::Zeros(span.len));
                 continue;
@@ -211,6 +218,9 @@ impl Torrent {
             let offset = source.base + span.file_offset;
             range.parts.push(FileRange::File { file: Arc::clone(&source.file), offset, len: span.len });
             range.checked.push(source);
+        }
+        if missing > 0 {
+            range.parts.push(FileRange::Zeros(missing));
         }
         Ok(range)
     }

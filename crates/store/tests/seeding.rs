@@ -363,3 +363,28 @@ fn files_anywhere_are_seeded_by_their_paths() {
     assert!(matches!(result, Err(ReadError::Changed { file: of }) if of == file));
     rig.close();
 }
+
+/// libtorrent 2.0 asks for the last block of a version 2 file with the zeros behind it.
+#[test]
+fn the_gap_behind_a_version_2_file_is_zeros() {
+    let temp = tempfile::tempdir().unwrap();
+    let files = vec![("a".to_owned(), noise(4, 20_000)), ("b".to_owned(), noise(5, 100))];
+    write_files(&temp.path().join("content"), &files);
+    let hashes = make(Kind::V2, "content", &files, PIECE);
+    let rig = Rig::seed(&hashes, &temp.path().join("content"), config());
+    assert!(rig.check(CheckMode::Full).have.is_full());
+    let mut out = vec![0xaa; 3 * 16_384];
+    let blocks =
+        [BlockRange { piece: 0, begin: 16_384, len: 16_384 }, BlockRange { piece: 1, begin: 0, len: 100 }];
+    rig.torrent.read_blocks(&blocks, 13, &mut out).unwrap();
+    let (first, second) = (&out[13..13 + 16_384], &out[26 + 16_384..]);
+    assert_eq!(first[..20_000 - 16_384], files[0].1[16_384..]);
+    assert!(first[20_000 - 16_384..].iter().all(|byte| *byte == 0));
+    assert_eq!(second, files[1].1);
+    let beyond =
+        [BlockRange { piece: 0, begin: 32_768, len: 1 }, BlockRange { piece: 1, begin: 0, len: 16_385 }];
+    for block in beyond {
+        assert!(rig.torrent.read_blocks(&[block], 0, &mut out).is_err(), "{block:?}");
+    }
+    rig.close();
+}

@@ -22,6 +22,8 @@ struct Shape {
     len: u32,
     /// Bytes up to its last real one: what lies behind are zeros of a pad.
     data: u32,
+    /// What a peer may ask for ([`Layout::served_len`]).
+    served: u32,
 }
 
 impl Geometry {
@@ -33,7 +35,7 @@ impl Geometry {
         let mut geometry = Self { pieces, piece_len, unlike: BTreeMap::new(), payload: total };
         let rest = (total % u64::from(piece_len)) as u32;
         if rest != 0 {
-            geometry.unlike.insert(pieces - 1, Shape { len: rest, data: rest });
+            geometry.unlike.insert(pieces - 1, Shape { len: rest, data: rest, served: rest });
         }
         geometry
     }
@@ -42,7 +44,11 @@ impl Geometry {
     #[must_use]
     pub fn new(layout: &Layout) -> Self {
         let piece_len = layout.nominal_piece_len();
-        let shape = |piece| Shape { len: layout.piece_len(piece), data: layout.data_len(piece) };
+        let shape = |piece| Shape {
+            len: layout.piece_len(piece),
+            data: layout.data_len(piece),
+            served: layout.served_len(piece),
+        };
         let unlike = (0..layout.pieces()).map(|piece| (piece, shape(piece)));
         Self {
             pieces: layout.pieces(),
@@ -64,7 +70,7 @@ impl Geometry {
         self.payload
     }
 
-    /// Bytes of a piece on the wire: what a peer may ask for. 0 for a piece that does not exist.
+    /// Bytes of a piece on the wire. 0 for a piece that does not exist.
     #[must_use]
     pub fn piece_len(&self, piece: u32) -> u32 {
         if piece >= self.pieces {
@@ -110,8 +116,12 @@ impl Geometry {
     /// Whether a peer's request lies within a piece and is not longer than a block.
     #[must_use]
     pub fn is_valid_request(&self, block: Block) -> bool {
+        if block.piece >= self.pieces {
+            return false;
+        }
+        let served = self.unlike.get(&block.piece).map_or(self.piece_len, |shape| shape.served);
         let end = u64::from(block.begin) + u64::from(block.len);
-        block.len > 0 && block.len <= BLOCK_LEN && end <= u64::from(self.piece_len(block.piece))
+        block.len > 0 && block.len <= BLOCK_LEN && end <= u64::from(served)
     }
 }
 
@@ -144,5 +154,24 @@ mod tests {
             assert_eq!(sum, total);
             assert!(!geometry.is_valid_request(Block { piece: geometry.pieces(), begin: 0, len: 1 }));
         }
+    }
+
+    /// What libtorrent 2.0 asks for in version 2 torrents.
+    #[test]
+    fn the_last_block_of_a_file_may_be_asked_for_whole() {
+        let entry = |name: &str, len| peerage_content::layout::Entry {
+            path: peerage_content::FilePath::new([name.as_bytes()]),
+            len,
+            root: None,
+            attr: peerage_content::layout::Attr::default(),
+        };
+        let entries = vec![entry("a", 40_000), entry("b", 20_000)];
+        let layout = Layout::new(peerage_content::layout::Space::Aligned, 65_536, entries).unwrap();
+        let geometry = Geometry::new(&layout);
+        let valid = |piece, begin, len| geometry.is_valid_request(Block { piece, begin, len });
+        assert!(valid(0, 32_768, 40_000 - 32_768) && valid(0, 32_768, BLOCK_LEN));
+        assert!(!valid(0, 49_152, BLOCK_LEN), "nothing but the gap");
+        assert!(valid(1, 16_384, 20_000 - 16_384) && valid(1, 16_384, BLOCK_LEN));
+        assert_eq!(geometry.block(0, 2).len, 40_000 - 32_768, "we ask for what BEP 52 says");
     }
 }

@@ -40,8 +40,6 @@ pub(crate) struct Peer {
     pub party: u32,
 
     pub early: Early,
-    /// A bitfield, `HaveAll` or `HaveNone` came: there is no second one.
-    pub said_pieces: bool,
     pub have: Bitfield,
     /// Counted as having everything, not piece by piece.
     pub whole: bool,
@@ -118,7 +116,6 @@ impl Peer {
             up_at: now,
             party: 0,
             early: Early::default(),
-            said_pieces: false,
             have: Bitfield::default(),
             whole: false,
             wants: 0,

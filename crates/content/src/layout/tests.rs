@@ -54,6 +54,9 @@ fn version_2_has_a_short_piece_for_each_file() {
     assert!(lens(&layout).iter().all(|(wire, data, payload)| wire == data && data == payload));
     let offsets: Vec<_> = layout.files().iter().map(|file| (file.offset, file.pieces.clone())).collect();
     assert_eq!(offsets, [(0, 0..2), (40_000, 2..2), (65_536, 2..3), (98_304, 3..4), (131_072, 4..5)]);
+    // A peer may ask for a file's last block filled up with zeros.
+    let served: Vec<u32> = (0..6).map(|piece| layout.served_len(piece)).collect();
+    assert_eq!(served, [32_768, 16_384, 32_768, 32_768, 16_384, 0]);
     // The gap is in no piece.
     assert_eq!(layout.spans(1, 7000, 32_768).map(|span| span.len).collect::<Vec<_>>(), [232]);
     assert!(layout.contains(Block { piece: 1, begin: 7000, len: 232 }));

@@ -11,7 +11,6 @@ const ALLOWED_MAX: usize = 64;
 
 pub(super) type Result = core::result::Result<(), Reason>;
 
-const LATE: Reason = Reason::Protocol("a second bitfield");
 const NO_SUCH_PIECE: Reason = Reason::Protocol("no such piece");
 const NOT_FAST: Reason = Reason::Protocol("fast extension not agreed on");
 
@@ -49,8 +48,10 @@ impl Swarm {
             {
                 Err(NOT_FAST)
             }
-            Message::HaveAll => self.on_have_all(now, slot),
-            Message::HaveNone => self.on_have_none(slot),
+            Message::HaveAll => {
+                self.on_have_all(now, slot);
+                Ok(())
+            }
             Message::Reject(block) => {
                 self.on_reject(slot, block);
                 Ok(())
@@ -59,7 +60,11 @@ impl Swarm {
             Message::HashRequest(_) | Message::Hashes { .. } | Message::HashReject(_) => {
                 self.on_hash_message(now, slot, message)
             }
-            Message::KeepAlive | Message::Port(_) | Message::Suggest(_) | Message::Unknown(_) => Ok(()),
+            Message::HaveNone
+            | Message::KeepAlive
+            | Message::Port(_)
+            | Message::Suggest(_)
+            | Message::Unknown(_) => Ok(()),
         }
     }
 
@@ -92,28 +97,22 @@ impl Swarm {
         Ok(())
     }
 
+    /// BEP 3 has one bitfield, at the beginning. aria2 sends another one in place of many `have`s, so a
+    /// later one is no offence: like `have`, it only ever adds pieces.
     fn on_bitfield(&mut self, now: Instant, slot: u32, bytes: Vec<u8>) -> Result {
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
-        if std::mem::replace(&mut peer.said_pieces, true) {
-            return Err(LATE);
-        }
         let Some(body) = &self.body else {
             peer.early.bitfield = Some(bytes);
             return Ok(());
         };
         let wrong = Reason::Protocol("bitfield of the wrong size or with spare bits");
-        let mut have = Bitfield::from_bytes(&bytes, body.picker.geometry().pieces()).ok_or(wrong)?;
-        // A peer without the fast extension may have announced pieces before its bitfield.
-        peer.have.iter().for_each(|piece| _ = have.set(piece));
+        let have = Bitfield::from_bytes(&bytes, body.picker.geometry().pieces()).ok_or(wrong)?;
         self.learn(now, slot, have);
         Ok(())
     }
 
-    fn on_have_all(&mut self, now: Instant, slot: u32) -> Result {
-        let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
-        if std::mem::replace(&mut peer.said_pieces, true) {
-            return Err(LATE);
-        }
+    fn on_have_all(&mut self, now: Instant, slot: u32) {
+        let Some(peer) = self.peers.get_mut(slot) else { return };
         match &self.body {
             Some(body) => {
                 let all = Bitfield::full(body.picker.geometry().pieces());
@@ -121,17 +120,15 @@ impl Swarm {
             }
             None => peer.early.all = true,
         }
-        Ok(())
     }
 
-    fn on_have_none(&mut self, slot: u32) -> Result {
-        let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
-        if std::mem::replace(&mut peer.said_pieces, true) { Err(LATE) } else { Ok(()) }
-    }
-
-    /// The peer has these pieces, those that it named before among them.
-    fn learn(&mut self, now: Instant, slot: u32, have: Bitfield) {
+    /// The peer has these pieces, too.
+    fn learn(&mut self, now: Instant, slot: u32, mut have: Bitfield) {
         let (Some(peer), Some(body)) = (self.peers.get_mut(slot), &mut self.body) else { return };
+        peer.have.iter().for_each(|piece| _ = have.set(piece));
+        if have == peer.have && !have.is_empty() {
+            return;
+        }
         let availability = body.picker.availability();
         peer.have.iter().for_each(|piece| availability.remove(piece));
         peer.whole = !have.is_empty() && have.is_full();

@@ -16,7 +16,7 @@ use peerage_base::{
 
 impl Swarm {
     /// Adds a web seed; the parent knows its URL. `None` beyond
-    /// [`WEB_SEEDS_MAX`](peerage_base::limits::WEB_SEEDS_MAX). It is asked for one range at a time.
+    /// [`WEB_SEEDS_MAX`]. It is asked for one range at a time.
     pub fn add_web_seed(&mut self, now: Instant) -> Option<WebSeedId> {
         if self.web_seeds.len() >= WEB_SEEDS_MAX {
             return None;

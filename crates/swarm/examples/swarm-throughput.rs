@@ -2,7 +2,7 @@
 //! blocks of 16 KiB that are only named. Run by hand, in a release build:
 //!
 //! ```text
-//! time cargo run --release -p peerage-swarm --example throughput -- [GiB] [pieces of MiB]
+//! time cargo run --release -p peerage-swarm --example swarm-throughput -- [GiB] [pieces of MiB]
 //! ```
 //!
 //! The time is the shell's: a pure crate reads no clock, in its examples neither.

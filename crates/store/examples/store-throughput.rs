@@ -1,5 +1,5 @@
 //! How fast content is written and hashed: `cargo run --release -p peerage-store --example
-//! throughput [FOLDER] [MiB] [piece KiB] [run KiB] [workers] [queue MiB] [v2]`.
+//! store-throughput [FOLDER] [MiB] [piece KiB] [run KiB] [workers] [queue MiB] [v2]`.
 //!
 //! Hands over runs of 16 KiB blocks, cut out of buffers with a 13-byte gap between them, as a
 //! network thread does; buffers are used again. Prints MiB/s and CPU seconds per GiB.
