@@ -92,8 +92,6 @@ pub enum Event {
     PeerConnected {
         /// Its address.
         addr: String,
-        /// Its program, as it says.
-        client: Option<String>,
     },
     /// A peer was left or left us.
     PeerDisconnected {

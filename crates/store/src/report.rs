@@ -57,12 +57,14 @@ pub enum Report {
         /// Index of the file.
         file: usize,
     },
-    /// A complete file could not take its own name (another one stands there); it stays `.part`.
+    /// A complete file could not take its own name; it stays `.part`.
     FileBlocked {
         /// Whose.
         torrent: TorrentId,
         /// Index of the file.
         file: usize,
+        /// Something else has the name.
+        taken: bool,
         /// In words.
         error: String,
     },

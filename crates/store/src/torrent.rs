@@ -318,8 +318,9 @@ impl Torrent {
             Ok(()) => Report::FileDone { torrent: self.id, file },
             Err(error) => {
                 let path = self.places.path(&self.info, file);
+                let taken = error.kind() == io::ErrorKind::AlreadyExists;
                 let error = format!("{} is complete, but cannot take its name: {error}", path.display());
-                Report::FileBlocked { torrent: self.id, file, error }
+                Report::FileBlocked { torrent: self.id, file, taken, error }
             }
         }
     }

@@ -238,7 +238,7 @@ fn a_file_that_appears_during_the_download_is_not_replaced() {
     fs::write(dir.join("f"), "mine").unwrap();
     assert!(rig.fetch(&space, 1));
     let error = rig.log.wait("refusal", |report| match report {
-        Report::FileBlocked { file: 0, error, .. } => Some(error.clone()),
+        Report::FileBlocked { file: 0, taken: true, error, .. } => Some(error.clone()),
         _ => None,
     });
     assert!(error.contains("exists"), "{error}");

@@ -1,7 +1,8 @@
 //! Who is served: tit-for-tat (Cohen 2003), with slots by measured capacity.
 //!
-//! Every 10 s the interested peers that give most are unchoked; one further slot goes round every 30 s
-//! by chance, so that newcomers and better partners are found. A seed, to which nobody gives, serves
+//! Every 10 s the interested peers that give most are unchoked; one further slot, the optimistic one, goes
+//! round every 30 s to who has waited longest, so that newcomers and better partners are found and
+//! nobody starves. A seed, to which nobody gives, serves
 //! those that take most and lets two slots go round. Free slots are filled at once, not at the next
 //! round.
 
@@ -13,8 +14,8 @@ const SLOTS_MIN: usize = 4;
 /// Slots while the capacity is unknown; on a local network all of a small swarm is served at once.
 const SLOTS_START: usize = 8;
 const SLOTS_MAX: usize = 64;
-/// A peer newly connected is this much likelier to be the optimistic choice (Cohen 2003: three times);
-/// so is one that ever gave us something: a stranger has earned a try, an ungrateful one few.
+/// The wait of a peer newly connected counts this much more for the optimistic slot (Cohen 2003: three
+/// times likelier); so does that of one that gives back: a stranger has earned a try, an ungrateful one few.
 const FAVOURED_WEIGHT: u64 = 3;
 const NEW_PEER_AGE: Duration = Duration::from_secs(60);
 /// An unchoked peer keeps its slot unless another is better by this factor: no flapping.
@@ -33,7 +34,7 @@ pub struct Contender {
     pub snubbed: bool,
     /// Bytes per second that it gives us.
     pub gives: f64,
-    /// It gave us something, at any time.
+    /// It gave us something worth what we gave it.
     pub gave: bool,
     /// Bytes per second that it takes.
     pub takes: f64,
@@ -77,12 +78,6 @@ impl Choker {
     #[must_use]
     pub fn due_at(&self) -> Instant {
         self.rechoke_at
-    }
-
-    /// Peers that hold a slot by chance, not by merit.
-    #[must_use]
-    pub fn is_optimistic(&self, slot: u32) -> bool {
-        self.optimistic.contains(&slot)
     }
 
     /// A peer is gone or wants nothing: its slot by chance is free.
@@ -202,16 +197,13 @@ impl Choker {
                 ranked.iter().filter(|peer| !served.contains(&peer.slot)).collect();
             let favoured = |peer: &Contender| peer.gave || now.since(peer.since) < NEW_PEER_AGE;
             let weight = |peer: &Contender| if favoured(peer) { FAVOURED_WEIGHT } else { 1 };
-            let mut drawn = rng.below(waiting.iter().map(|peer| weight(peer)).sum());
-            let mut chosen = None;
-            for peer in waiting {
-                if drawn < weight(peer) {
-                    chosen = Some(peer.slot);
-                    break;
-                }
-                drawn -= weight(peer);
-            }
-            let Some(slot) = chosen else { break };
+            let waited = |peer: &Contender| {
+                if peer.unchoked { 0 } else { now.since(peer.changed).as_micros() as u64 * weight(peer) }
+            };
+            let Some(longest) = waiting.iter().map(|peer| waited(peer)).max() else { break };
+            let first: Vec<u32> =
+                waiting.iter().filter(|peer| waited(peer) == longest).map(|peer| peer.slot).collect();
+            let Some(&slot) = first.get(rng.below(first.len() as u64) as usize) else { break };
             self.optimistic.push(slot);
             served.push(slot);
         }
@@ -305,6 +297,25 @@ mod tests {
                 assert!(givers.iter().min().unwrap() > &(riders.iter().max().unwrap() * 3), "{served:?}");
             }
         }
+    }
+
+    /// Four givers for three regular slots: the fourth does not hold the optimistic slot against all others.
+    #[test]
+    fn the_optimistic_slot_goes_round() {
+        let config = Config { upload_slots: Some(4), ..Config::default() };
+        let mut choker = Choker::new(Instant::ZERO, &config);
+        let mut rng = Rng::from_number(6);
+        let mut peers: Vec<Contender> =
+            (0..8).map(|slot| contender(slot, if slot < 4 { 1000.0 } else { 0.0 })).collect();
+        let mut served = [0; 8];
+        for round in 1..=30 {
+            let now = at(round * 10);
+            let changes = choker.rechoke(now, &config, &peers, false, None, &mut rng);
+            apply(&mut peers, &changes, now);
+            peers.iter().for_each(|peer| served[peer.slot as usize] += u32::from(peer.unchoked));
+        }
+        assert!(served[4..].iter().all(|rounds| (3..=8).contains(rounds)), "{served:?}");
+        assert!(served[..4].iter().all(|rounds| *rounds >= 20), "{served:?}");
     }
 
     #[test]

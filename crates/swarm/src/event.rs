@@ -63,6 +63,11 @@ pub enum StoreEvent {
         /// The piece.
         piece: u32,
     },
+    /// A lost piece was hashed again and is right.
+    Regained {
+        /// The piece.
+        piece: u32,
+    },
 }
 
 /// What becomes of a block that arrived.

@@ -11,6 +11,9 @@ use std::net::SocketAddr;
 /// Rates for choking are averaged over 20 s (Cohen 2003).
 const CHOKE_WINDOW: Duration = Duration::from_secs(20);
 
+/// A peer that gave at least this part of what it got gives back.
+const GIVES_BACK: u64 = 4;
+
 /// What a peer said it has before the number of pieces is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Early {
@@ -164,7 +167,7 @@ impl Peer {
             unchoked: !self.am_choking,
             snubbed: self.pipeline.is_snubbed(),
             gives: self.down.rate(),
-            gave: self.down.total() > 0,
+            gave: self.down.total() > 0 && self.down.total() >= self.up.total() / GIVES_BACK,
             takes: self.up.rate(),
             since: self.up_at,
             changed: self.changed,

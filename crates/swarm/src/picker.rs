@@ -501,6 +501,19 @@ impl Picker {
         true
     }
 
+    /// A lost piece is there again, unless it is being fetched already. Returns whether it counts now.
+    pub fn regain(&mut self, piece: u32) -> bool {
+        if !matches!(self.state(piece), Some(PieceState::Open | PieceState::Skipped)) {
+            return false;
+        }
+        self.close(piece);
+        self.unwant(piece);
+        self.suspects.remove(&piece);
+        self.have.set(piece);
+        self.states[piece as usize] = PieceState::Have;
+        true
+    }
+
     fn want(&mut self, piece: u32) {
         if self.wanted.set(piece) {
             self.left += u64::from(self.geometry.data_len(piece));

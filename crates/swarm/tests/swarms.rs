@@ -286,6 +286,30 @@ fn a_lost_piece_is_refused_and_fetched_again() {
 }
 
 #[test]
+fn a_lost_piece_that_is_good_again_is_served_again() {
+    let mut world = World::new(1, net::info(4 * MIB, 262_144), millis(10));
+    let (seed, leech) = (world.seed(Config::default()), world.leech(Config::default()));
+    world.nodes[seed].swarm.set_priorities(world.now, &[Priority::Skip]);
+    world.connect(leech, seed);
+    let now = world.now;
+    for piece in [3, 4] {
+        world.nodes[seed].swarm.handle_store(now, peerage_swarm::StoreEvent::Lost { piece });
+    }
+    world.drain(seed);
+    world.run(Duration::from_secs(3), |_| false);
+    assert_eq!(world.nodes[leech].swarm.stats().left, 2 * 262_144, "all but the lost pieces");
+    assert!(world.nodes[seed].swarm.is_done(), "a seed wants nothing back");
+    let now = world.now;
+    // Twice, and one that was never lost: told of, each counts once.
+    for piece in [3, 3, 4, 9] {
+        world.nodes[seed].swarm.handle_store(now, peerage_swarm::StoreEvent::Regained { piece });
+    }
+    world.drain(seed);
+    world.run_to_end(20);
+    assert_eq!(world.nodes[seed].swarm.stats().pieces_done, 16);
+}
+
+#[test]
 fn a_choked_newcomer_gets_the_allowed_pieces() {
     let mut world = World::new(1, net::info(16 * MIB, 262_144), millis(10));
     let seed = world.seed(Config { upload_slots: Some(0), ..Config::default() });

@@ -31,6 +31,7 @@
 use crate::handshake::{self, HANDSHAKE_LEN, check_protocol};
 use crate::message::{Block, PIECE_HEADER_LEN, id, length_range};
 use core::ops::Range;
+use peerage_base::limits::MESSAGE_BYTES_MAX;
 
 /// Bytes of the longest frame that is accepted, its length prefix included: a full `hashes`.
 pub const FRAME_LEN_MAX: usize = 4 + 49 + 32 * crate::message::HASHES_MAX as usize;
@@ -60,6 +61,9 @@ pub enum Error {
     /// The stream does not begin with a handshake.
     #[error(transparent)]
     Handshake(#[from] handshake::Error),
+    /// No message is this long.
+    #[error("a message with a length of {0} bytes")]
+    TooLong(u32),
     /// A message with this id may not have this length.
     #[error("message {id} with a length of {len} bytes")]
     Length {
@@ -114,6 +118,9 @@ impl Splitter {
         let len = u32::from_be_bytes(*prefix);
         if len == 0 {
             return Ok(Some((Frame::Message(PREFIX_LEN..PREFIX_LEN), PREFIX_LEN)));
+        }
+        if len as usize > MESSAGE_BYTES_MAX {
+            return Err(Error::TooLong(len));
         }
         let Some(&id) = rest.first() else {
             self.wanted = PREFIX_LEN.saturating_add(1);

@@ -421,9 +421,14 @@ impl Driver {
                 }
                 self.news.push_back(News::Store(report));
             }
+            Report::Rechecked { torrent, ref good, .. } => {
+                for piece in good.iter().copied() {
+                    self.peer.handle_store(now, torrent, StoreEvent::Regained { piece });
+                }
+                self.news.push_back(News::Store(report));
+            }
             Report::FileDone { .. }
             | Report::FileBlocked { .. }
-            | Report::Rechecked { .. }
             | Report::CheckProgress { .. }
             | Report::Checked { .. }
             | Report::Warning { .. } => self.news.push_back(News::Store(report)),

@@ -210,6 +210,7 @@ impl<'a> Download<'a> {
                 self.on_news(session, news).await?;
             }
             if !self.complete && self.is_done(session) {
+                self.settle_files(session).await?;
                 self.finish(session)?;
                 if !self.request.seed {
                     return Ok(Outcome::Complete);
@@ -264,6 +265,12 @@ impl<'a> Download<'a> {
                 )
                 .hint(format!("mend it, then go on with: {}", self.request.resume_command)));
             }
+            News::Store(Report::FileBlocked { error, taken, .. }) => {
+                let (exit, code) =
+                    if taken { (ExitCode::Conflict, "E_EXISTS") } else { (ExitCode::Unclassified, "E_DISK") };
+                return Err(Failure::new(exit, code, error)
+                    .hint(format!("mend that, then go on with: {}", self.request.resume_command)));
+            }
             News::Store(Report::FileDone { file, .. }) => {
                 let name = session.file_name(file);
                 let info =
@@ -294,13 +301,24 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// Everything has arrived: files have their own names after this.
+    /// Everything has arrived: waits until the last file has its own name, which the store's threads give
+    /// it, and hears of those that could not take theirs.
+    async fn settle_files(&mut self, session: &mut Session) -> Result<(), Failure> {
+        if let Some(torrent) = session.driver.torrents.get(&session.torrent) {
+            torrent.store.checkpoint();
+        }
+        let now = session.driver.now();
+        session.driver.turn(now).await;
+        while let Some(news) = session.driver.news() {
+            self.on_news(session, news).await?;
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, session: &mut Session) -> Result<(), Failure> {
         self.complete = true;
         let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return Ok(()) };
         let info = Arc::clone(&torrent.info);
-        // Files take their own names on the store's threads; this waits for the last of them.
-        torrent.store.checkpoint();
         if let Some(writer) = self.writer.take() {
             writer.finish().map_err(|error| io_failure("standard output", &error))?;
         }

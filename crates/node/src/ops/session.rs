@@ -124,12 +124,11 @@ impl Session {
                     Err(error) => Event::Tracker { url, peers: 0, error: Some(printable(&error)) },
                 }
             }
-            News::Connected(addr) => Event::PeerConnected { addr: addr.to_string(), client: None },
+            News::Connected(addr) => Event::PeerConnected { addr: addr.to_string() },
             News::Disconnected(addr, reason) => {
                 Event::PeerDisconnected { addr: addr.to_string(), reason: printable(&reason) }
             }
             News::Store(Report::Warning { message, .. }) => Event::Warning { message },
-            News::Store(Report::FileBlocked { error, .. }) => Event::Warning { message: error },
             News::Store(Report::Lost { file, .. }) => {
                 let name = self.file_name(file);
                 Event::Warning {
@@ -137,6 +136,15 @@ impl Session {
                         "{name} changed on the disk; it is not served until it was checked again"
                     ),
                 }
+            }
+            News::Store(Report::Rechecked { file, pieces, good, .. }) => {
+                let name = self.file_name(file);
+                let message = if good.len() == pieces.len() {
+                    format!("{name} is as it was, and served again")
+                } else {
+                    format!("{name}: {} of {} pieces are still right, and served", good.len(), pieces.len())
+                };
+                Event::Warning { message }
             }
             News::Store(_) | News::Swarm(_) => return,
         };

@@ -12,6 +12,7 @@ use peerage_api::request::{NodeConfig, Share};
 use peerage_content::{Metainfo, Version};
 use peerage_peer::TorrentParams;
 use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place};
+use peerage_swarm::Priority;
 
 use super::create::{Made, make};
 use super::session::{Session, add_failure, resolve};
@@ -118,7 +119,9 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
         return Ok(());
     };
     warn_incomplete(session, &outcome)?;
-    session.set_content(&hashes, &outcome.have, Vec::new());
+    // What is missing or gets lost is never fetched: the files are the user's own, and only read.
+    let skip = vec![Priority::Skip; hashes.info().layout.files().len()];
+    session.set_content(&hashes, &outcome.have, skip);
     if request.super_seeding {
         let now = session.driver.now();
         if let Some(swarm) = session.driver.peer.swarm_mut(session.torrent) {

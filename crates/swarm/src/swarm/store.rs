@@ -24,6 +24,7 @@ impl Swarm {
                 self.pause_for(now, reason);
             }
             StoreEvent::Lost { piece } => self.on_lost(piece),
+            StoreEvent::Regained { piece } => self.on_regained(piece),
         }
     }
 
@@ -40,6 +41,22 @@ impl Swarm {
         body.digests_due.remove(&piece);
         body.lost.remove(&piece);
         let guilty = self.blame.verified(piece, digests);
+        self.announce(piece);
+        guilty.into_iter().for_each(|party| self.ban_party(now, party, Reason::BadData));
+        self.check_done();
+    }
+
+    fn on_regained(&mut self, piece: u32) {
+        let Some(body) = &mut self.body else { return };
+        if body.lost.contains(&piece) && body.picker.regain(piece) {
+            body.lost.remove(&piece);
+            self.announce(piece);
+            self.check_done();
+        }
+    }
+
+    /// A piece became ours: files may be whole now, and peers are told.
+    fn announce(&mut self, piece: u32) {
         self.stats.pieces_done += 1;
         self.event(Event::PieceDone { piece });
         self.count_files(piece);
@@ -56,8 +73,6 @@ impl Swarm {
                 self.peers.send(slot, &Message::Have(piece));
             }
         }
-        guilty.into_iter().for_each(|party| self.ban_party(now, party, Reason::BadData));
-        self.check_done();
     }
 
     fn count_files(&mut self, piece: u32) {
