@@ -85,12 +85,13 @@ class Events:
 
 
 class Peerage(Client):
-    """``extra`` goes on the command line; ``allow_local`` admits loopback trackers and peers."""
+    """``extra`` goes on the command line, ``wrapper`` before it; ``allow_local`` admits loopback trackers and peers."""
 
     name = "peerage"
 
-    def __init__(self, limits=None, host="127.0.0.1", netns=None, allow_local=True, extra=()):
+    def __init__(self, limits=None, host="127.0.0.1", netns=None, allow_local=True, extra=(), wrapper=()):
         super().__init__(limits, host, netns)
+        self.wrapper = list(wrapper)
         self.extra = list(extra)
         self.allow_local = allow_local
         self.known_peers = []
@@ -105,7 +106,7 @@ class Peerage(Client):
 
     def run(self, *arguments):
         """Starts ``peerage ARGUMENTS --json`` with the common options added."""
-        command = [*tools.peerage(), *map(str, arguments)]
+        command = [*self.wrapper, *tools.peerage(), *map(str, arguments)]
         command += ["--listen", f"{self.host}:{self.port}"]
         for host, port in self.known_peers:
             command += ["--peer", f"{host}:{port}"]

@@ -213,3 +213,33 @@ def test_download_folder_that_vanishes(peerage, raw_swarm, tmp_path):
     assert code in range(0, 19), f"ended with {code}; {get.process.log_tail()}"
     if code == 0:
         payload.assert_same(content, tmp_path / "out" / content.name)
+
+
+#: (system call, which one fails, the exit codes that are right): threats.md C5
+FAILING_CALLS = [("fdatasync", 1, (0, 1)), ("fdatasync", 3, (0, 1)), ("pwritev", 2, (1,)), ("pwritev", 40, (1,)),
+                 ("ftruncate", 1, (1,)), ("renameat2", 1, (1,))]
+
+
+@pytest.mark.parametrize("call, number, codes", FAILING_CALLS, ids=str)
+def test_failing_disk(peerage, raw_swarm, record, tmp_path, call, number, codes):
+    """The disk fails with EIO under a download: it ends with an error or goes on without trusting
+    what was not kept, and the next run completes."""
+    record("behaviour", f"EIO of {call} number {number} in a download")
+    content = payload.write_file(tmp_path / "source" / "big.bin", 24 * MIB, seed=6)
+    torrent = payload.make_torrent(content, tmp_path / "t.torrent", "v1", piece_size=256 * payload.KIB)
+    seeder = raw_swarm.add(RawTorrent(torrent, content), Behaviour(rate=8 * MIB))
+    strace = ["strace", "-f", "-qq", "-o", tmp_path / "strace", "-e", f"trace={call}",
+              "-e", f"inject={call}:error=EIO:when={number}"]
+    get = peerage(peers=[seeder.address], wrapper=map(str, strace))
+    get.get(torrent, tmp_path / "out")
+    code = get.wait_exit(60)
+    assert "EIO" in (tmp_path / "strace").read_text(), "nothing was made to fail"
+    assert code in codes, f"ended with {code}; {get.process.log_tail()}"
+    if code == 0:
+        warnings = [event["message"] for event in get.events.all("warning")]
+        assert any("disk" in message for message in warnings), f"said nothing: {warnings}"
+    again = peerage(peers=[seeder.address], name="again")
+    again.get(torrent, tmp_path / "out")
+    assert again.wait_exit(60) == 0
+    payload.assert_same(content, tmp_path / "out" / content.name)
+    record("behaviour", f"EIO of {call} number {number} in a download", f"exit code {code}; the next run completes")

@@ -37,6 +37,6 @@ pub use config::{Arrangement, StoreConfig};
 pub use create::{HashProgress, HashRequest, Hashed, hash_paths};
 pub use error::{AddError, HashError, ReadError, StoreError, WriteRefused};
 pub use place::FileIdentity;
-pub use read::{BlockRange, FileRange, SendRange};
+pub use read::BlockRange;
 pub use report::{CheckOutcome, PieceSet, Report, ReportSink};
 pub use store::{AddTorrent, CheckMode, Mode, Place, Store, TorrentStore, WriteJob};

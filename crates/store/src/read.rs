@@ -10,6 +10,8 @@ use std::{
     sync::Arc,
 };
 
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
 use crate::{
     error::ReadError,
     place::{FileIdentity, Home},
@@ -26,30 +28,6 @@ pub struct BlockRange {
     pub begin: u32,
     /// Bytes.
     pub len: u32,
-}
-
-/// Where a part of a block range lies, for `sendfile`.
-#[derive(Clone, Debug)]
-pub enum FileRange {
-    /// In a file. The descriptor stays good, and the same file, as long as this is held.
-    File {
-        /// Open for reading.
-        file: Arc<File>,
-        /// First byte.
-        offset: u64,
-        /// Bytes.
-        len: u32,
-    },
-    /// Zeros that are not stored (pad files, BEP 47; the gap behind a file in a version 2 torrent).
-    Zeros(u32),
-}
-
-/// A block range resolved to files, checked to be the verified ones.
-#[derive(Debug)]
-pub struct SendRange {
-    /// In order.
-    pub parts: Vec<FileRange>,
-    checked: Vec<Source>,
 }
 
 /// A file that is read from.
@@ -72,13 +50,22 @@ struct Run<'a> {
     slices: Vec<IoSliceMut<'a>>,
 }
 
+/// Whether a read may wait for the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    ForDisk,
+    Never,
+}
+
 impl Torrent {
+    /// `false` when it would have to wait and may not; `out` is then of no use.
     pub(crate) fn read_blocks(
         &self,
         blocks: &[BlockRange],
         gap: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), Failed> {
+        wait: Wait,
+    ) -> Result<bool, Failed> {
         self.check_here(blocks)?;
         let total = blocks.iter().map(|block| gap + block.len as usize).sum();
         // Zeros only what the buffer never held: one that is used again costs nothing.
@@ -100,7 +87,8 @@ impl Torrent {
                 let source = match sources.iter().rposition(|source| source.index == span.file) {
                     Some(source) => source,
                     None => {
-                        sources.push(self.source(span.file)?);
+                        let Some(source) = self.source(span.file, wait)? else { return Ok(false) };
+                        sources.push(source);
                         sources.len() - 1
                     }
                 };
@@ -122,9 +110,12 @@ impl Torrent {
         }
         for run in runs {
             let Some(source) = sources.get(run.source) else { continue };
-            self.read_run(source, run)?;
+            if !self.read_run(source, run, wait)? {
+                return Ok(false);
+            }
         }
-        self.same(&sources)
+        self.same(&sources)?;
+        Ok(true)
     }
 
     /// Refuses ranges that are outside of their piece, or of pieces that are not good.
@@ -143,12 +134,15 @@ impl Torrent {
         Ok(())
     }
 
-    fn source(&self, index: usize) -> Result<Source, Failed> {
+    fn source(&self, index: usize, wait: Wait) -> Result<Option<Source>, Failed> {
         let (home, identity) = {
             let state = self.state();
             let file = state.files.get(index).ok_or(ReadError::NotHere)?;
             (file.home, file.identity.as_deref().copied())
         };
+        if wait == Wait::Never && !self.is_open(index, home) {
+            return Ok(None);
+        }
         let opened = self.open(index, home, false);
         // A file may take its own name between the two lines above: then it is open already, or
         // there under its new name.
@@ -165,14 +159,18 @@ impl Torrent {
         };
         let source = Source { index, file, base: self.base(index, home), identity };
         self.same(std::slice::from_ref(&source))?;
-        Ok(source)
+        Ok(Some(source))
     }
 
-    fn read_run(&self, source: &Source, mut run: Run<'_>) -> Result<(), Failed> {
+    fn read_run(&self, source: &Source, mut run: Run<'_>, wait: Wait) -> Result<bool, Failed> {
         let io = |source_error| ReadError::Io { file: source.index, source: source_error };
         let mut slices = run.slices.as_mut_slice();
         while run.offset < run.end {
-            match rustix::io::preadv(&source.file, slices, run.offset) {
+            let read = match wait {
+                Wait::ForDisk => rustix::io::preadv(&source.file, slices, run.offset),
+                Wait::Never => preadv2(&source.file, slices, run.offset, ReadWriteFlags::NOWAIT),
+            };
+            match read {
                 Ok(0) => return Err(self.changed(source.index)),
                 Ok(read) => {
                     run.offset += read as u64;
@@ -180,11 +178,13 @@ impl Torrent {
                         IoSliceMut::advance_slices(&mut slices, read);
                     }
                 }
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
+                // Not in the page cache, or a file system that cannot say so.
+                Err(Errno::AGAIN | Errno::OPNOTSUPP) if wait == Wait::Never => return Ok(false),
                 Err(error) => return Err(io(error.into()).into()),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether files are still what they were when they were verified.
@@ -203,31 +203,6 @@ impl Torrent {
         // A download's file that took its own name meanwhile changed by our own hand.
         Failed { error: ReadError::Changed { file }, report: self.lose(file).map(Box::new) }
     }
-
-    pub(crate) fn send_range(&self, block: BlockRange) -> Result<SendRange, Failed> {
-        self.check_here(&[block])?;
-        let mut range = SendRange { parts: Vec::new(), checked: Vec::new() };
-        let mut missing = block.len;
-        for span in self.layout().spans(block.piece, block.begin, block.len) {
-            missing = missing.saturating_sub(span.len);
-            if span.pad {
-                range.parts.push(FileRange::Zeros(span.len));
-                continue;
-            }
-            let source = self.source(span.file)?;
-            let offset = source.base + span.file_offset;
-            range.parts.push(FileRange::File { file: Arc::clone(&source.file), offset, len: span.len });
-            range.checked.push(source);
-        }
-        if missing > 0 {
-            range.parts.push(FileRange::Zeros(missing));
-        }
-        Ok(range)
-    }
-
-    pub(crate) fn still_same(&self, range: &SendRange) -> Result<(), Failed> {
-        self.same(&range.checked)
-    }
 }
 
 /// Why a read failed, and what the driver has to be told besides.
@@ -244,7 +219,6 @@ impl From<ReadError> for Failed {
 
 /// Whether an error says that the file is not there, or something else is in its place.
 fn gone(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::InvalidInput | io::ErrorKind::NotADirectory

@@ -21,7 +21,7 @@ use crate::{
     keeper,
     place::{Descriptors, FileIdentity, Places},
     queue::{Queue, Task},
-    read::{BlockRange, Failed, SendRange},
+    read::{BlockRange, Failed, Wait},
     report::{CheckOutcome, Report, ReportSink},
     resume::{self, Resume},
     shared::Shared,
@@ -351,24 +351,21 @@ impl TorrentStore {
     /// # Errors
     /// See [`ReadError`]; the content of `out` is then of no use.
     pub fn read_blocks(&self, blocks: &[BlockRange], gap: usize, out: &mut Vec<u8>) -> Result<(), ReadError> {
-        self.told(self.torrent.read_blocks(blocks, gap, out))
+        self.told(self.torrent.read_blocks(blocks, gap, out, Wait::ForDisk)).map(|_| ())
     }
 
-    /// Resolves a range to open files for `sendfile`, after checking that they are the verified ones.
-    /// Call [`still_same`](Self::still_same) after sending.
+    /// The same, where nothing has to be waited for: all bytes are in the page cache, their files open.
+    /// `false` when that is not so (or the file system cannot tell); `out` is then of no use.
     ///
     /// # Errors
-    /// See [`ReadError`].
-    pub fn send_range(&self, block: BlockRange) -> Result<SendRange, ReadError> {
-        self.told(self.torrent.send_range(block))
-    }
-
-    /// Whether the files behind `range` did not change while it was being sent.
-    ///
-    /// # Errors
-    /// [`ReadError::Changed`]: what was sent since [`send_range`](Self::send_range) may be bad.
-    pub fn still_same(&self, range: &SendRange) -> Result<(), ReadError> {
-        self.told(self.torrent.still_same(range))
+    /// See [`ReadError`]; the content of `out` is then of no use.
+    pub fn try_read_blocks(
+        &self,
+        blocks: &[BlockRange],
+        gap: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, ReadError> {
+        self.told(self.torrent.read_blocks(blocks, gap, out, Wait::Never))
     }
 
     fn told<T>(&self, result: Result<T, Failed>) -> Result<T, ReadError> {

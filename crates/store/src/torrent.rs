@@ -251,6 +251,13 @@ impl Torrent {
             .get((self.slot, index), writable, || self.places.open(&self.info, file, home, access))
     }
 
+    /// Whether [`open`](Self::open) for reading would find it open.
+    pub(crate) fn is_open(&self, file: usize, home: Home) -> bool {
+        let index =
+            if home == Home::Parts { PARTS_INDEX } else { u32::try_from(file).unwrap_or(PARTS_INDEX) };
+        self.descriptors.has((self.slot, index), home != Home::Final)
+    }
+
     /// Reads bytes of a piece, wherever its files are now; pads read as zeros, and so does what is
     /// beyond the end of a file that is not whole. For judging only.
     pub(crate) fn read_back(&self, piece: u32, begin: u32, out: &mut [u8]) -> io::Result<()> {

@@ -149,7 +149,7 @@ fn what_cannot_be_is_refused() {
     for (piece, begin, len) in [(2, 0, 1), (0, u32::MAX, 2), (1, BLOCK, 2), (0, 0, 1)] {
         let block = peerage_store::BlockRange { piece, begin, len };
         assert!(rig.torrent.read_blocks(&[block], 13, &mut out).is_err());
-        assert!(rig.torrent.send_range(block).is_err());
+        assert!(rig.torrent.try_read_blocks(&[block], 13, &mut out).is_err());
     }
     rig.torrent.close();
     assert!(refused(0, 0, 1), "closed");

@@ -273,7 +273,10 @@ impl Driver {
             self.carry_out(now, output);
         }
         let torrents = &self.torrents;
-        self.uploads.submit(|id| torrents.get(&id).map(|torrent| torrent.store.clone()));
+        let read = self.uploads.submit(|id| torrents.get(&id).map(|torrent| torrent.store.clone()));
+        for done in read {
+            self.on_read(now, done);
+        }
     }
 
     fn on_accept(&mut self, stream: TcpStream, addr: SocketAddr) {
@@ -369,7 +372,10 @@ impl Driver {
                     Err(error) => self.peer.handle_peer(now, conn, PeerChange::Closed(error.to_string())),
                 }
             }
-            Input::Read(done) => self.on_read(now, done),
+            Input::Read(done) => {
+                self.uploads.read(done.conn);
+                self.on_read(now, done);
+            }
             Input::Tracker(torrent, tracker, result) => {
                 self.announces = self.announces.saturating_sub(1);
                 self.peer.handle_tracker(now, torrent, tracker, result);

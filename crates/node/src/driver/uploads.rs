@@ -16,6 +16,9 @@ use crate::inbox::Inbox;
 
 /// Blocks read at once. 64 (1 MiB) is where larger runs stop gaining (bench/RESULTS.md).
 const RUN_BLOCKS_MAX: usize = 64;
+/// Runs up to here are read without another thread where they are in the page cache: handing a small run
+/// over and back costs more than reading it. Larger ones are read while the one before is sent.
+const AT_ONCE_BLOCKS_MAX: usize = 16;
 /// Runs that wait for one reading thread; more stay with the driver.
 const RUNS_MAX: usize = 64;
 /// Least and most bytes of blocks that may be on their way to one peer: a slow peer must not hold
@@ -33,6 +36,10 @@ struct Run {
     blocks: Vec<Block>,
 }
 
+fn payload(blocks: &[Block]) -> usize {
+    blocks.iter().map(|block| block.len as usize + PIECE_HEADER_LEN).sum()
+}
+
 /// A run that was read, or could not be.
 pub struct ReadDone {
     /// For whom.
@@ -47,16 +54,18 @@ pub struct ReadDone {
 struct Readers(Vec<Sender<Run>>);
 
 impl Readers {
-    fn start(threads: usize, inbox: &Inbox<Input>) -> std::io::Result<Self> {
-        let buffers = Buffers::default();
+    fn start(threads: usize, inbox: &Inbox<Input>, buffers: &Buffers) -> std::io::Result<Self> {
         let senders = (0..threads.max(1)).map(|number| {
             let (sender, runs) = bounded::<Run>(RUNS_MAX);
             let (inbox, buffers) = (inbox.clone(), buffers.clone());
             std::thread::Builder::new().name(format!("read-{number}")).spawn(move || {
                 for run in runs {
-                    let payload = run.blocks.iter().map(|block| block.len as usize + PIECE_HEADER_LEN).sum();
                     let result = read(&run, &buffers);
-                    inbox.put(Input::Read(ReadDone { conn: run.conn, payload, result }));
+                    inbox.put(Input::Read(ReadDone {
+                        conn: run.conn,
+                        payload: payload(&run.blocks),
+                        result,
+                    }));
                 }
             })?;
             Ok(sender)
@@ -77,21 +86,40 @@ impl Readers {
 }
 
 fn read(run: &Run, buffers: &Buffers) -> Result<Bytes, ReadError> {
-    let ranges: Vec<BlockRange> = run
-        .blocks
-        .iter()
-        .map(|block| BlockRange { piece: block.piece, begin: block.begin, len: block.len })
-        .collect();
     let mut buffer = buffers.take();
-    run.store.read_blocks(&ranges, PIECE_HEADER_LEN, &mut buffer.bytes)?;
+    run.store.read_blocks(&ranges(&run.blocks), PIECE_HEADER_LEN, &mut buffer.bytes)?;
+    Ok(with_headers(buffer, &run.blocks))
+}
+
+fn ranges(blocks: &[Block]) -> Vec<BlockRange> {
+    let range = |block: &Block| BlockRange { piece: block.piece, begin: block.begin, len: block.len };
+    blocks.iter().map(range).collect()
+}
+
+/// Writes the headers into the room before each block.
+fn with_headers(mut buffer: Buffer, blocks: &[Block]) -> Bytes {
     let mut at = 0;
-    for block in &run.blocks {
+    for block in blocks {
         if let Some(room) = buffer.bytes.get_mut(at..at + PIECE_HEADER_LEN) {
             room.copy_from_slice(&piece_header(*block));
         }
         at += PIECE_HEADER_LEN + block.len as usize;
     }
-    Ok(Bytes::from_owner(buffer))
+    Bytes::from_owner(buffer)
+}
+
+/// `None` where it would have to wait for the disk.
+fn read_at_once(
+    store: &TorrentStore,
+    blocks: &[Block],
+    buffers: &Buffers,
+) -> Option<Result<Bytes, ReadError>> {
+    let mut buffer = buffers.take();
+    match store.try_read_blocks(&ranges(blocks), PIECE_HEADER_LEN, &mut buffer.bytes) {
+        Ok(true) => Some(Ok(with_headers(buffer, blocks))),
+        Ok(false) => None,
+        Err(error) => Some(Err(error)),
+    }
 }
 
 /// Send buffers that are used again: the first touch of new memory costs more than the copy.
@@ -136,6 +164,8 @@ struct Flow {
     waiting: Vec<Block>,
     /// Bytes named and not yet with the kernel.
     under_way: u64,
+    /// Runs with the readers, which what comes behind must not overtake.
+    reading: u32,
     room: u64,
     sent_since: u64,
     since: Instant,
@@ -144,6 +174,7 @@ struct Flow {
 /// The uploads of all peers.
 pub struct Uploads {
     readers: Readers,
+    buffers: Buffers,
     flows: HashMap<ConnId, Flow>,
     /// Connections with blocks to be read, in the order in which they were named.
     ready: Vec<ConnId>,
@@ -152,7 +183,9 @@ pub struct Uploads {
 impl Uploads {
     /// Starts the reading threads.
     pub fn start(threads: usize, inbox: &Inbox<Input>) -> std::io::Result<Self> {
-        Ok(Self { readers: Readers::start(threads, inbox)?, flows: HashMap::new(), ready: Vec::new() })
+        let buffers = Buffers::default();
+        let readers = Readers::start(threads, inbox, &buffers)?;
+        Ok(Self { readers, buffers, flows: HashMap::new(), ready: Vec::new() })
     }
 
     /// A connection opened.
@@ -161,6 +194,7 @@ impl Uploads {
             torrent: None,
             waiting: Vec::new(),
             under_way: 0,
+            reading: 0,
             room: ROOM_FIRST,
             sent_since: 0,
             since: now,
@@ -189,9 +223,10 @@ impl Uploads {
         }
     }
 
-    /// Gives what is waiting to the readers.
-    pub fn submit(&mut self, store_of: impl Fn(TorrentId) -> Option<TorrentStore>) {
+    /// Reads what is waiting and can be had at once, and gives the rest to the readers.
+    pub fn submit(&mut self, store_of: impl Fn(TorrentId) -> Option<TorrentStore>) -> Vec<ReadDone> {
         let ready = std::mem::take(&mut self.ready);
+        let mut done = Vec::new();
         for conn in ready {
             let Some(flow) = self.flows.get_mut(&conn) else { continue };
             let Some(store) = flow.torrent.and_then(&store_of) else {
@@ -201,7 +236,16 @@ impl Uploads {
             while !flow.waiting.is_empty() {
                 let rest = flow.waiting.split_off(flow.waiting.len().min(RUN_BLOCKS_MAX));
                 let blocks = std::mem::replace(&mut flow.waiting, rest);
+                if blocks.len() <= AT_ONCE_BLOCKS_MAX
+                    && flow.reading == 0
+                    && let Some(result) = read_at_once(&store, &blocks, &self.buffers)
+                {
+                    done.push(ReadDone { conn, payload: payload(&blocks), result });
+                    continue;
+                }
+                flow.reading += 1;
                 if let Err(run) = self.readers.submit(Run { conn, store: store.clone(), blocks }) {
+                    flow.reading -= 1;
                     let mut blocks = run.blocks;
                     blocks.append(&mut flow.waiting);
                     flow.waiting = blocks;
@@ -209,6 +253,14 @@ impl Uploads {
                     break;
                 }
             }
+        }
+        done
+    }
+
+    /// A reader is done with a run.
+    pub fn read(&mut self, conn: ConnId) {
+        if let Some(flow) = self.flows.get_mut(&conn) {
+            flow.reading = flow.reading.saturating_sub(1);
         }
     }
 

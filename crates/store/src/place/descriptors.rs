@@ -79,6 +79,12 @@ impl Descriptors {
         Ok(file)
     }
 
+    /// Whether [`get`](Self::get) would find the file open.
+    pub(crate) fn has(&self, key: Key, write: bool) -> bool {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.map.get(&key).is_some_and(|entry| entry.writable || !write)
+    }
+
     /// Closes one file.
     pub(crate) fn forget(&self, key: Key) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).map.remove(&key);
