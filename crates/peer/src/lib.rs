@@ -35,7 +35,7 @@ pub use event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Source,
 pub use peer::Peer;
 pub use peerage_swarm::{Block, Content, Event, Handshake, StoreEvent, WebChange, WebSeedId};
 pub use stats::{PeerInfo, Stats};
-pub use trackers::{AnnounceEvent, AnnounceReply, AnnounceRequest, TrackerId};
+pub use trackers::{AnnounceEvent, AnnounceReply, AnnounceRequest, INTERVAL_MAX, TrackerFailure, TrackerId};
 
 /// Torrents of one peer.
 pub const TORRENTS_MAX: usize = 10_000;

@@ -17,6 +17,16 @@ pub use peerage_wire::tracker::{
 };
 use peerage_wire::tracker::{INTERVAL_DEFAULT, TRACKER_ID_BYTES_MAX};
 
+/// Why an announce failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackerFailure {
+    /// In words.
+    pub message: String,
+    /// How long the tracker wants to be left alone, where it said so (BEP 31); at most
+    /// [`INTERVAL_MAX`] is granted.
+    pub retry: Option<Duration>,
+}
+
 /// After this an announce without an answer has failed. The driver's own limit is shorter.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 

@@ -57,6 +57,8 @@ pub enum StoreEvent {
         len: u32,
         /// Whether there was no room.
         full_disk: bool,
+        /// They were reported written before: what failed is reading them back.
+        written: bool,
     },
     /// A read found that the piece changed on disk or is gone: we do not have it any more.
     Lost {

@@ -168,8 +168,12 @@ impl Metadata {
         };
         let begin = u64::from(piece) * u64::from(PIECE_LEN);
         let due = u64::from(attempt.size).saturating_sub(begin).min(u64::from(PIECE_LEN));
-        if total_size != attempt.size || piece >= attempt.next || bytes.len() as u64 != due {
+        if total_size != attempt.size || bytes.len() as u64 != due {
             return Outcome::Bad;
+        }
+        if piece >= attempt.next {
+            // Of an attempt before, which was given up: the peer is slow, not bad.
+            return Outcome::Going;
         }
         attempt.pieces.insert(piece, bytes);
         if (attempt.pieces.len() as u32) < attempt.count() {
@@ -304,5 +308,32 @@ mod tests {
         machine.offer(0, 10);
         assert_eq!(machine.poll(Instant::ZERO).len(), 1);
         assert_eq!(machine.handle_data(0, 0, 10, info), Outcome::Bad);
+    }
+
+    /// An attempt runs out of time, and its last pieces arrive when the next one is under way.
+    #[test]
+    fn late_pieces_of_a_slow_peer_are_no_crime() {
+        let info = info(20 * PIECE_LEN as usize);
+        let mut machine = machine(&info);
+        machine.offer(0, info.len() as u32);
+        let mut now = Instant::ZERO;
+        let mut asked = machine.poll(now);
+        while asked.len() < 12 {
+            let piece = asked.len() as u32 - 8;
+            assert_eq!(
+                machine.handle_data(0, piece, info.len() as u32, piece_of(&info, piece)),
+                Outcome::Going
+            );
+            asked.extend(machine.more(0));
+        }
+        for _ in 0..100 {
+            now += Duration::from_secs(1);
+            if machine.poll(now).iter().any(|want| want.piece == 0) {
+                break;
+            }
+        }
+        let late = asked.last().unwrap().piece;
+        assert!(machine.attempts[0].next <= late, "the second attempt has begun");
+        assert_eq!(machine.handle_data(0, late, info.len() as u32, piece_of(&info, late)), Outcome::Going);
     }
 }

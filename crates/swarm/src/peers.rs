@@ -21,12 +21,25 @@ pub(crate) struct Early {
     pub all: bool,
     /// The bytes of its bitfield; at most one bit per piece that a torrent may have.
     pub bitfield: Option<Vec<u8>>,
-    /// Pieces it announced one by one; at most so many are kept.
-    pub haves: Vec<u32>,
+    /// Pieces that it announced one by one, a bit each: as large as a bitfield may be.
+    pub haves: Vec<u8>,
 }
 
 impl Early {
-    pub(crate) const HAVES_MAX: usize = 4096;
+    /// It announced a piece, below [`limits::PIECES_MAX`].
+    pub(crate) fn note(&mut self, piece: u32) {
+        let at = piece as usize / 8;
+        if self.haves.len() <= at {
+            self.haves.resize(at + 1, 0);
+        }
+        self.haves[at] |= 0x80 >> (piece % 8);
+    }
+
+    /// The pieces announced one by one.
+    pub(crate) fn noted(&self) -> impl Iterator<Item = u32> + '_ {
+        let bits = (0..).zip(&self.haves).flat_map(|(at, byte)| (0..8).map(move |bit| (at * 8 + bit, *byte)));
+        bits.filter(|(piece, byte)| byte & (0x80 >> (piece % 8)) != 0).map(|(piece, _)| piece)
+    }
 }
 
 /// One connected peer.

@@ -3,7 +3,7 @@
 use peerage_base::{Duration, Instant};
 use peerage_wire::extension::{Pex, PexPeer};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// BEP 11: "no more than once per minute".
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -14,6 +14,15 @@ const PEERS_MAX: usize = 50;
 /// Messages within [`INTERVAL`] that are read; more are ignored, and many more end the connection.
 const READ_MAX: u32 = 3;
 const FLOOD: u32 = 60;
+
+/// Whether an address means something on this machine or in a local network only.
+#[must_use]
+pub fn is_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

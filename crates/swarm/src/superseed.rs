@@ -15,7 +15,7 @@ struct Shown {
     /// Shown and not seen at another peer yet.
     open: Vec<u32>,
     /// All ever shown.
-    all: Vec<u32>,
+    all: Bitfield,
     at: Instant,
 }
 
@@ -46,7 +46,7 @@ impl SuperSeed {
     /// Whether a piece was shown to a peer.
     #[must_use]
     pub fn is_shown(&self, slot: u32, piece: u32) -> bool {
-        self.peers.get(&slot).is_some_and(|shown| shown.all.contains(&piece))
+        self.peers.get(&slot).is_some_and(|shown| shown.all.get(piece))
     }
 
     /// A peer says that it has a piece. Returns the peers that were shown it and have passed it on.
@@ -72,7 +72,11 @@ impl SuperSeed {
         alone: bool,
         count: impl Fn(u32) -> u32,
     ) -> Option<u32> {
+        let pieces = self.times.len() as u32;
         let shown = self.peers.entry(slot).or_default();
+        if shown.all.len() != pieces {
+            shown.all = Bitfield::new(pieces);
+        }
         let has_all = shown.open.iter().all(|piece| have.get(*piece));
         let stuck = has_all && (alone || now.since(shown.at) >= PATIENCE);
         if shown.open.len() >= SHOWN_MAX && !stuck {
@@ -81,16 +85,14 @@ impl SuperSeed {
         if stuck {
             shown.open.clear();
         }
-        let candidates =
-            (0..self.times.len() as u32).filter(|piece| !have.get(*piece) && !shown.all.contains(piece));
+        let candidates = (0..pieces).filter(|piece| !have.get(*piece) && !shown.all.get(*piece));
         // Peers begin at different places, lest the first of equals be shown in the same order.
-        let pieces = self.times.len() as u32;
         let turned = |piece: u32| (piece + pieces - slot.wrapping_mul(7919) % pieces.max(1)) % pieces.max(1);
         let piece =
             candidates.min_by_key(|piece| (count(*piece) + self.times[*piece as usize], turned(*piece)))?;
         self.times[piece as usize] += 1;
         shown.open.push(piece);
-        shown.all.push(piece);
+        shown.all.set(piece);
         shown.at = now;
         Some(piece)
     }

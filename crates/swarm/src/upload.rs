@@ -53,6 +53,8 @@ impl Uploads {
     pub fn push(&mut self, block: Block, fast: bool) -> Pushed {
         let max = if fast { REQUESTS_IN_MAX } else { REQUESTS_IN_SLOW_MAX };
         if self.queue.len() < max {
+            // An old mark, perhaps of a cancel that crossed with the block, must not swallow it.
+            self.take_mark(block);
             self.queue.push_back(block);
             return Pushed::Queued;
         }
@@ -205,5 +207,20 @@ mod tests {
         }
         assert!(order[..16].iter().copied().eq((32..48).map(block)));
         assert!(order[16..32].iter().copied().eq((0..16).map(block)));
+    }
+
+    #[test]
+    fn a_new_request_outranks_an_old_cancel() {
+        let mut uploads = Uploads::default();
+        let block = |piece| Block { piece, begin: 0, len: 1 };
+        (0..SEARCH_MAX as u32 + 2).for_each(|piece| _ = uploads.push(block(piece), false));
+        assert!(!uploads.cancel(block(9999)), "sent already");
+        uploads.push(block(9999), false);
+        let mut refused = Vec::new();
+        let mut last = None;
+        while let Some(block) = uploads.pop(&mut refused) {
+            last = Some(block);
+        }
+        assert_eq!((last, refused.len()), (Some(block(9999)), 0));
     }
 }

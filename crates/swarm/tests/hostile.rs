@@ -140,7 +140,7 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Store(StoreEvent::Written { piece: block.piece, begin: block.begin, len: block.len })
         }),
         1 => (block(), any::<bool>()).prop_map(|(block, full_disk)| {
-            Step::Store(StoreEvent::Failed { piece: block.piece, begin: block.begin, len: block.len, full_disk })
+            Step::Store(StoreEvent::Failed { piece: block.piece, begin: block.begin, len: block.len, full_disk, written: false })
         }),
         1 => (number(), any::<bool>()).prop_map(|(piece, ok)| Step::Store(StoreEvent::Verified { piece, ok, digests: None })),
         1 => number().prop_map(|piece| Step::Store(StoreEvent::Lost { piece })),

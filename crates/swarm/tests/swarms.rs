@@ -104,6 +104,31 @@ fn piece_layers_come_from_peers_when_only_the_info_is_known() {
     assert_eq!(files, (0..5).collect());
 }
 
+/// A flood of requests for hashes by a peer that reads nothing: what waits for it stays small.
+#[test]
+fn answers_to_hash_requests_are_bounded() {
+    let (info, hashes) = net::torrent(Version::V2, &[128 * MIB], 16384);
+    let root = info.layout.files()[0].root.unwrap();
+    let mut world = World::new(1, info, millis(10));
+    world.hashes = Some(hashes);
+    let seed = world.seed(Config::default());
+    let conn = ConnId(900);
+    world.connect_test(seed, conn);
+    let request = peerage_wire::HashRequest { root, base_layer: 0, index: 0, length: 8192, proof_layers: 0 };
+    let mut answered = 0;
+    for _ in 0..15_000 {
+        world.nodes[seed].swarm.handle_message(world.now, conn, Message::HashRequest(request));
+    }
+    let (mut up, mut down) = (peerage_swarm::Bucket::new(None), peerage_swarm::Bucket::new(None));
+    world.nodes[seed].swarm.pump(world.now, &mut up, &mut down);
+    while let Some(output) = world.nodes[seed].swarm.poll_output() {
+        if let peerage_swarm::Output::Send { bytes, .. } = output {
+            answered += bytes.len();
+        }
+    }
+    assert!(answered < 2 * MIB as usize, "{answered} bytes at once");
+}
+
 #[test]
 fn a_peer_with_made_up_hashes_is_banned() {
     let (info, hashes) = net::torrent(Version::V2, &[MIB], 16384);
@@ -199,6 +224,40 @@ fn a_web_seed_alone_is_enough() {
     assert!(seconds < 4.0, "{seconds}");
     let asked: u64 = world.nodes[leech].web_requests.iter().map(|(_, _, len)| u64::from(*len)).sum();
     assert_eq!(asked, 8 * MIB + 77, "each byte once");
+}
+
+/// A piece that failed once is fetched from one source alone, in several requests: the web seed goes on
+/// where it was.
+#[test]
+fn a_web_seed_finishes_a_large_piece_that_a_liar_spoiled() {
+    let mut world = World::new(1, net::info(8 * MIB, 8 * MIB as u32), millis(10));
+    let leech = world.leech(Config::default());
+    let liar = world.seed(Config::default());
+    world.nodes[liar].lies = 1.0;
+    world.connect(leech, liar);
+    world.run(Duration::from_secs(60), |world| !world.nodes[leech].banned.is_empty());
+    assert_eq!(world.nodes[leech].swarm.stats().pieces_failed, 1);
+    world.nodes[leech].swarm.add_web_seed(world.now);
+    world.drain(leech);
+    assert!(world.run(Duration::from_secs(60), |world| world.nodes[leech].swarm.is_done()));
+    let asked: u64 = world.nodes[leech].web_requests.iter().map(|(_, _, len)| u64::from(*len)).sum();
+    assert_eq!(asked, 8 * MIB, "each byte once");
+}
+
+/// A slow peer's first messages are more than a table of fixed size: all that it announced counts.
+#[test]
+fn announcements_before_the_metadata_are_all_remembered() {
+    let pieces = 6000;
+    let mut world = World::new(1, net::info(u64::from(pieces) * 16384, 16384), millis(1));
+    let (leech, other) = (world.add_bare(Config::default()), world.add_bare(Config::default()));
+    let (conn, _) = world.connect(leech, other);
+    for piece in (0..pieces).rev() {
+        world.inject(leech, conn, Message::Have(piece));
+    }
+    let content = world.content(peerage_swarm::Bitfield::new(pieces));
+    world.nodes[leech].swarm.set_content(world.now, content);
+    let info = world.nodes[leech].swarm.peers().into_iter().find(|peer| peer.conn == conn).unwrap();
+    assert_eq!(info.pieces, pieces);
 }
 
 #[test]

@@ -126,6 +126,22 @@ fn a_silent_peer_does_not_hold_up_the_end() {
     assert!(stats.endgame_requests > 0 && stats.wasted == 0, "{stats:?}");
 }
 
+/// Four that unchoke and send nothing come first in every order; a block may be asked of three at once.
+#[test]
+fn silent_peers_do_not_keep_the_last_blocks_to_themselves() {
+    let mut world = World::new(6, net::info(2 * MIB, 262_144), millis(10));
+    let leech = world.leech(Config::default());
+    for _ in 0..4 {
+        let silent = world.seed(Config::default());
+        world.nodes[silent].silent = true;
+        world.connect(leech, silent);
+    }
+    let honest = world.seed(Config::default());
+    world.connect(leech, honest);
+    let seconds = world.run_to_end(300);
+    assert!(seconds < 130.0, "after two rounds of patience: {seconds}");
+}
+
 /// One seed with a slow line and four fresh leechers: the fluid bound is 16 s (Kumar and Ross), and the
 /// seed sends each piece about once.
 #[test]

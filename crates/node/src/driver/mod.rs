@@ -23,7 +23,7 @@ use peerage_api::request::NodeConfig;
 use peerage_base::{ConnId, Instant, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
 use peerage_net::tcp::{BufferPool, ConnEvent, Connection, Listener, Outgoing, Received};
-use peerage_peer::{AnnounceReply, BlockVerdict, Peer, PeerChange, TrackerId};
+use peerage_peer::{AnnounceReply, BlockVerdict, Peer, PeerChange, TrackerFailure, TrackerId};
 use peerage_store::{Report, ReportSink, Store, StoreConfig, TorrentStore};
 use peerage_swarm::{Block, Event, StoreEvent, WebChange, WebSeedId};
 use peerage_wire::frame::Frame;
@@ -57,7 +57,7 @@ pub(crate) enum Input {
     /// Blocks were read for a peer.
     Read(ReadDone),
     /// A tracker answered.
-    Tracker(TorrentId, TrackerId, Result<AnnounceReply, String>),
+    Tracker(TorrentId, TrackerId, Result<AnnounceReply, TrackerFailure>),
     /// A web seed sent a block.
     WebBlock(TorrentId, WebSeedId, Block, Bytes),
     /// A web seed's request ended.
@@ -417,7 +417,7 @@ impl Driver {
                 self.peer.handle_store(
                     now,
                     torrent,
-                    StoreEvent::Failed { piece, begin, len, full_disk: full },
+                    StoreEvent::Failed { piece, begin, len, full_disk: full, written: false },
                 );
                 self.news.push_back(News::Store(report));
             }

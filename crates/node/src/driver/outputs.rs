@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use peerage_base::{ConnId, Instant, TorrentId};
 use peerage_net::tcp::{Outgoing, dial};
-use peerage_peer::{AnnounceRequest, Output, TrackerId};
+use peerage_net::tracker::{self, Retry};
+use peerage_peer::{AnnounceRequest, INTERVAL_MAX, Output, TrackerFailure, TrackerId};
 
 use super::writes::StoreJob;
 use super::{Driver, Input, News, web};
@@ -60,8 +61,19 @@ impl Driver {
         self.announces += 1;
         let (client, inbox) = (self.trackers.clone(), self.inbox.clone());
         tokio::spawn(async move {
-            let result = client.announce(&url, &request).await.map_err(|error| error.to_string());
+            let result = client.announce(&url, &request).await.map_err(failure);
             inbox.put(Input::Tracker(torrent, tracker, result));
         });
     }
+}
+
+/// What the machine is told of a failed announce. A tracker that is of no use in this run is asked again
+/// as late as may be.
+fn failure(error: tracker::Error) -> TrackerFailure {
+    let retry = match error.retry() {
+        Retry::After(wait) => Some(wait),
+        _ if error.is_final() => Some(INTERVAL_MAX),
+        _ => None,
+    };
+    TrackerFailure { message: error.to_string(), retry }
 }

@@ -2,7 +2,7 @@
 
 use super::Peer;
 use crate::event::{Announce, Output, Source};
-use crate::trackers::{AnnounceReply, TrackerId};
+use crate::trackers::{AnnounceReply, TrackerFailure, TrackerId};
 use peerage_base::{Instant, TorrentId, limits::TRACKER_PEERS_MAX};
 
 /// Characters of a tracker's own words that are passed on.
@@ -15,11 +15,11 @@ impl Peer {
         now: Instant,
         id: TorrentId,
         tracker: TrackerId,
-        result: Result<AnnounceReply, String>,
+        result: Result<AnnounceReply, TrackerFailure>,
     ) {
         self.now = now;
         let Some(torrent) = self.torrents.get_mut(&id) else { return };
-        let judged = result.as_ref().map_err(|_| None);
+        let judged = result.as_ref().map_err(|failure| failure.retry);
         let Some(outcome) = torrent.trackers.handle(now, tracker, judged, &mut self.rng) else { return };
         let status = match result {
             Ok(mut reply) => {
@@ -27,7 +27,7 @@ impl Peer {
                 self.add_candidates(now, id, Source::Tracker, None, &reply.peers);
                 Ok(reply.peers.len())
             }
-            Err(error) => Err(error.chars().take(FAILURE_CHARS_MAX).collect()),
+            Err(failure) => Err(failure.message.chars().take(FAILURE_CHARS_MAX).collect()),
         };
         // Trackers that know a hybrid by one hash only are no news.
         if outcome.primary || status.is_ok() {

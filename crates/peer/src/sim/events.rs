@@ -2,7 +2,7 @@
 
 use super::NodeId;
 use super::link::LinkId;
-use crate::{AnnounceReply, StoreEvent, TrackerId};
+use crate::{AnnounceReply, StoreEvent, TrackerFailure, TrackerId};
 use peerage_base::{ConnId, Instant, TorrentId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -32,7 +32,7 @@ pub(super) enum Event {
     /// A disk has done a job.
     Stored(NodeId, TorrentId, StoreEvent),
     /// The tracker's answer.
-    Announced(NodeId, TorrentId, TrackerId, Result<AnnounceReply, String>),
+    Announced(NodeId, TorrentId, TrackerId, Result<AnnounceReply, TrackerFailure>),
 }
 
 /// The queue: by time, then by order of scheduling.

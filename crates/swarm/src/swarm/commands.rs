@@ -62,7 +62,8 @@ impl Swarm {
     }
 
     pub(super) fn pause_for(&mut self, now: Instant, reason: PauseReason) {
-        if self.paused.is_some() {
+        // What the user says goes over what the disk says.
+        if self.paused.is_some_and(|old| old == PauseReason::Command || reason != PauseReason::Command) {
             return;
         }
         self.paused = Some(reason);

@@ -48,7 +48,18 @@ impl Swarm {
         peer.down.add(len);
         peer.refusals_in = 0;
         let party = peer.party;
-        self.accept(now, party, slot, asked.pick, block)
+        let verdict = self.accept(now, party, slot, asked.pick, block);
+        self.let_go(slot);
+        verdict
+    }
+
+    /// A peer that cannot be asked for more owns no piece any more: others may go on with it.
+    pub(super) fn let_go(&mut self, slot: u32) {
+        let (Some(peer), Some(body)) = (self.peers.get_mut(slot), &mut self.body) else { return };
+        if peer.peer_choking && peer.pipeline.is_empty() {
+            peer.current = None;
+            body.picker.disown(slot);
+        }
     }
 
     /// A block that was asked for, from a peer or a web seed.
@@ -163,6 +174,8 @@ impl Swarm {
         self.was_endgame = endgame;
         let mut ready = std::mem::take(&mut self.ready_down);
         let mut starved = Vec::new();
+        // Who does not answer comes last, lest it take again and again what it was just relieved of.
+        ready.sort_by_key(|slot| self.peers.get(*slot).is_some_and(|peer| peer.pipeline.is_snubbed()));
         for slot in ready.drain(..) {
             match self.fill(now, slot, down) {
                 Filled::Enough => {
@@ -234,7 +247,8 @@ impl Swarm {
         body.picker.pick(&asker, &mut peer.current, count, &mut self.rng, &mut self.picks);
         if self.picks.len() < count {
             peer.idle_epoch = Some(body.picker.epoch());
-            if self.picks.is_empty() && peer.pipeline.is_empty() && body.picker.is_endgame() {
+            let idle = peer.pipeline.is_empty() && !peer.pipeline.is_snubbed();
+            if self.picks.is_empty() && idle && body.picker.is_endgame() {
                 let pipeline = &peer.pipeline;
                 let is_mine = |pick: &Pick| pipeline.contains(pick);
                 body.picker.pick_endgame(

@@ -13,8 +13,8 @@ use peerage_wire::extension::{self, Extended, HANDSHAKE_ID, LOCAL_IDS, MetadataM
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// Pieces of metadata that one peer gets before others' messages are read: 16 KiB each.
-const METADATA_SERVED_MAX: u64 = 4 * limits::METADATA_BYTES_MAX as u64;
+/// Bytes of metadata that one peer gets beyond four times what there is: who was cut off asks again.
+const METADATA_SERVED_MAX: u64 = 1024 * 1024;
 
 impl Swarm {
     /// Our extension handshake; once more when the metadata became known.
@@ -151,7 +151,7 @@ impl Swarm {
         let reply = match (chunk, raw) {
             (Some(chunk), Some(raw)) => {
                 peer.metadata_served += chunk.len() as u64;
-                if peer.metadata_served > METADATA_SERVED_MAX.max(4 * raw.len() as u64) {
+                if peer.metadata_served > METADATA_SERVED_MAX + 4 * raw.len() as u64 {
                     return Err(Reason::Flood("metadata requests"));
                 }
                 let total_size = u32::try_from(raw.len()).unwrap_or(u32::MAX);
@@ -186,11 +186,15 @@ impl Swarm {
         }
         let known: BTreeMap<SocketAddr, u8> =
             self.peers.iter().filter_map(|peer| Some((peer.listens_at()?, pex_flags(peer)))).collect();
+        // Whoever is not of the local network cannot reach those who are, and need not know of them.
+        let mut global = known.clone();
+        global.retain(|addr, _| !pex::is_local(addr.ip()));
         let mut messages = Vec::new();
         for peer in self.peers.iter_mut() {
             let Some(id) = peer.ids.pex else { continue };
             let own = peer.listens_at();
-            if let Some(news) = peer.exchange.poll(now, &known, own) {
+            let told = if pex::is_local(peer.addr.ip()) { &known } else { &global };
+            if let Some(news) = peer.exchange.poll(now, told, own) {
                 messages.push((peer.slot, Message::Extended { id, payload: news.encode() }));
             }
         }
@@ -209,6 +213,10 @@ impl Swarm {
         }
         availability.remove(piece);
         peer.have.clear(piece);
+        if peer.pipeline.is_empty() {
+            peer.current = None;
+            body.picker.disown(slot);
+        }
         if body.picker.wanted().get(piece) {
             peer.wants = peer.wants.saturating_sub(1);
             self.update_interest(slot);

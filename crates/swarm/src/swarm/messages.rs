@@ -1,7 +1,7 @@
 //! What a peer says about itself and its pieces.
 
 use super::Swarm;
-use crate::{Bitfield, Message, Reason, peers::Early};
+use crate::{Bitfield, Message, Reason};
 use peerage_base::{Instant, limits};
 
 /// Chokes per minute after which a peer only wastes our time.
@@ -74,9 +74,7 @@ impl Swarm {
             if piece >= limits::PIECES_MAX {
                 return Err(NO_SUCH_PIECE);
             }
-            if peer.early.haves.len() < Early::HAVES_MAX {
-                peer.early.haves.push(piece);
-            }
+            peer.early.note(piece);
             return Ok(());
         };
         if piece >= body.picker.geometry().pieces() {
@@ -157,11 +155,11 @@ impl Swarm {
             Some(bytes) => Bitfield::from_bytes(bytes, pieces),
             None => Some(Bitfield::new(pieces)),
         };
-        let Some(mut have) = have.filter(|_| early.haves.iter().all(|piece| *piece < pieces)) else {
+        let Some(mut have) = have.filter(|_| early.noted().all(|piece| piece < pieces)) else {
             self.disconnect(slot, NO_SUCH_PIECE);
             return;
         };
-        early.haves.iter().for_each(|piece| _ = have.set(*piece));
+        early.noted().for_each(|piece| _ = have.set(piece));
         self.learn(now, slot, have);
     }
 
@@ -175,6 +173,7 @@ impl Swarm {
             // BEP 3: choking forgets all requests. With the fast extension each one is rejected.
             self.release_all(slot);
         }
+        self.let_go(slot);
         Ok(())
     }
 

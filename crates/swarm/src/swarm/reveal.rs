@@ -71,7 +71,8 @@ impl Swarm {
         if self.super_seed.is_none() {
             return;
         }
-        if self.body.as_mut().is_some_and(|body| body.picker.availability().whole() > 0) {
+        let web = self.body.as_mut().is_some_and(|body| body.picker.availability().whole() > 0);
+        if web || self.peers.iter().any(|peer| peer.is_seed()) {
             self.end_super_seeding();
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::{Swarm, messages::Result};
 use crate::{
-    Block, Bucket, Message, Output, Reason,
+    Block, Bucket, Message, Output, PauseReason, Reason,
     choker::{Choker, Contender},
     upload::Pushed,
 };
@@ -105,7 +105,7 @@ impl Swarm {
     pub(super) fn fill_slots(&mut self, now: Instant, node_limit: Option<u64>) {
         self.slots_changed = false;
         self.node_limit = node_limit;
-        if self.paused.is_some() {
+        if self.paused == Some(PauseReason::Command) {
             return;
         }
         let contenders = self.contenders();
@@ -120,7 +120,7 @@ impl Swarm {
     }
 
     pub(super) fn rechoke(&mut self, now: Instant) {
-        if self.paused.is_some() {
+        if self.paused == Some(PauseReason::Command) {
             return;
         }
         let (limit, seeding) = (self.upload_limit(self.node_limit), self.is_done());

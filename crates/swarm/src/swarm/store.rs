@@ -15,8 +15,10 @@ impl Swarm {
                 self.on_right(now, piece, digests.as_deref())
             }
             StoreEvent::Verified { piece, ok: false, digests } => self.on_wrong(now, piece, digests),
-            StoreEvent::Failed { piece, begin, len, full_disk } => {
-                self.on_settled(u64::from(len));
+            StoreEvent::Failed { piece, begin, len, full_disk, written } => {
+                if !written {
+                    self.on_settled(u64::from(len));
+                }
                 if let Some(body) = &mut self.body {
                     body.picker.unreceive(piece, begin, len);
                 }

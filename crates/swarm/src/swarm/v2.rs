@@ -8,8 +8,12 @@ use crate::{
 use peerage_base::Instant;
 use peerage_wire::HashRequest;
 
-/// Hashes that one peer is answered per minute: 512 and their proof for each piece of 2 million.
-const ANSWERED_MAX: u32 = 8192;
+/// Hashes that one peer is answered per minute, 8 MiB of them, each request counting at least as 64:
+/// the layers of a terabyte in pieces of 4 MiB.
+const ANSWERED_MAX: u32 = 262_144;
+const REQUEST_COST: u32 = 64;
+/// Bytes that wait to be sent to a peer beyond which it is refused more: it does not read what it asks for.
+const WAITING_MAX: usize = 256 * 1024;
 
 impl Swarm {
     /// Pieces whose hash is unknown are not fetched until their layer is.
@@ -73,11 +77,11 @@ impl Swarm {
 
     fn on_hash_request(&mut self, slot: u32, request: &HashRequest) -> Result {
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
-        peer.hashes_served += 1;
+        peer.hashes_served = peer.hashes_served.saturating_add(request.length.max(REQUEST_COST));
         if peer.hashes_served > 2 * ANSWERED_MAX {
             return Err(Reason::Flood("hash requests"));
         }
-        let may = peer.hashes_served <= ANSWERED_MAX;
+        let may = peer.hashes_served <= ANSWERED_MAX && peer.out.len() <= WAITING_MAX;
         let answer = self.body.as_ref().filter(|_| may).and_then(|body| body.hashes.answer(request).ok());
         let reply = match answer {
             Some(hashes) => Message::Hashes { request: *request, hashes },

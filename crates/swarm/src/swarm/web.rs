@@ -55,13 +55,16 @@ impl Swarm {
         web.gone |= change == WebChange::Gone;
         let left = web.end(now, change == WebChange::Done);
         let (gone, slot) = (web.gone && !was_gone, web.slot);
-        web.current = None;
         let Some(body) = &mut self.body else { return };
-        for asked in left {
-            self.asked -= u64::from(asked.len);
-            body.picker.release(asked.pick);
+        // After a good end it goes on with the same piece, which may be larger than one request.
+        if change != WebChange::Done || !left.is_empty() {
+            for asked in left {
+                self.asked -= u64::from(asked.len);
+                body.picker.release(asked.pick);
+            }
+            web.current = None;
+            body.picker.disown(slot);
         }
-        body.picker.disown(slot);
         if gone {
             body.picker.availability().remove_whole();
         }

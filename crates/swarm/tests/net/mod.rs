@@ -349,7 +349,7 @@ impl World {
     fn write(&mut self, node: usize, block: Block) {
         let Block { piece, begin, len } = block;
         let event = if self.nodes[node].disk_full {
-            StoreEvent::Failed { piece, begin, len, full_disk: true }
+            StoreEvent::Failed { piece, begin, len, full_disk: true, written: false }
         } else {
             StoreEvent::Written { piece, begin, len }
         };
