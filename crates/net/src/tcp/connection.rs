@@ -9,7 +9,7 @@ use peerage_base::ConnId;
 use peerage_wire::frame::{Frame, Splitter};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::BufferPool;
@@ -71,6 +71,8 @@ pub enum Outgoing {
 pub struct Connection {
     outgoing: mpsc::Sender<Outgoing>,
     reader: AbortHandle,
+    /// Never sent on: that it is gone tells the writer, wherever it waits, that we are.
+    _open: oneshot::Sender<()>,
 }
 
 impl Connection {
@@ -88,11 +90,20 @@ impl Connection {
             let _ = reader_events.send(ConnEvent::Closed(id, reason)).await;
         });
         let reader_abort = reader.abort_handle();
+        let (open, dropped) = oneshot::channel::<()>();
         tokio::spawn(async move {
-            // A failed write shows at the reader too, which reports it.
-            let _ = write_buffers(id, write_half, queue, &events).await;
+            // A peer that reads nothing would keep the writer, the socket and the queue for ever.
+            let limit = async {
+                let _ = dropped.await;
+                tokio::time::sleep(FLUSH_LIMIT).await;
+            };
+            tokio::select! {
+                // A failed write shows at the reader too, which reports it.
+                _ = write_buffers(id, write_half, queue, &events) => {}
+                () = limit => {}
+            }
         });
-        Self { outgoing, reader: reader_abort }
+        Self { outgoing, reader: reader_abort, _open: open }
     }
 
     /// Queues something to send. `false` when the peer has not taken what was queued before: the
@@ -200,7 +211,7 @@ fn fill(stream: &OwnedReadHalf, room: &mut [u8], at: usize) -> io::Result<(usize
     Ok((len, false))
 }
 
-/// Sends what is queued until the driver drops its end.
+/// Sends what is queued, until the driver has dropped its end and all is out.
 async fn write_buffers(
     id: ConnId,
     stream: OwnedWriteHalf,
@@ -208,7 +219,6 @@ async fn write_buffers(
     events: &mpsc::Sender<ConnEvent>,
 ) -> io::Result<()> {
     let mut pending: VecDeque<(Bytes, usize)> = VecDeque::new();
-    let mut closing = None;
     loop {
         if pending.is_empty() {
             match queue.recv().await {
@@ -219,19 +229,10 @@ async fn write_buffers(
         while pending.len() < VECTORED_MAX {
             match queue.try_recv() {
                 Ok(outgoing) => pending.push_back(split_payload(outgoing)),
-                Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => {
-                    closing.get_or_insert_with(|| tokio::time::Instant::now() + FLUSH_LIMIT);
-                    break;
-                }
+                Err(_) => break,
             }
         }
-        match closing {
-            None => stream.writable().await?,
-            Some(deadline) => tokio::time::timeout_at(deadline, stream.writable())
-                .await
-                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
-        }
+        stream.writable().await?;
         let sent = write_some(&stream, &mut pending)?;
         if sent > 0 && events.send(ConnEvent::Sent(id, sent)).await.is_err() {
             return Ok(());
@@ -270,3 +271,6 @@ fn write_some(stream: &OwnedWriteHalf, pending: &mut VecDeque<(Bytes, usize)>) -
     }
     Ok(sent)
 }
+
+#[cfg(test)]
+mod tests;
