@@ -57,3 +57,26 @@ async fn what_was_queued_before_the_drop_reaches_a_peer_that_reads() {
     assert_eq!(got.len(), 100 * 100_000 + 10);
     assert!(got.ends_with(&[7; 10]));
 }
+
+#[tokio::test]
+async fn frames_for_a_peer_that_reads_nothing_are_bounded_by_bytes() {
+    let (connection, _events, mut peer) = pair().await;
+    // The kernel takes no more: from here on everything waits.
+    for _ in 0..32 {
+        assert!(connection.send(blocks(1 << 20)));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let frame = 100_000;
+    let mut taken = 0;
+    while taken < OUTGOING_MAX / 2 && connection.send(Outgoing::Frames(vec![0; frame])) {
+        taken += 1;
+    }
+    assert_eq!(taken, FRAMES_BYTES_MAX / frame);
+    assert!(connection.send(blocks(1)), "blocks have their own bound");
+    assert!(connection.send(Outgoing::Frames(vec![0; FRAMES_BYTES_MAX % frame])), "it may be full");
+    // What the peer reads makes room again.
+    let mut rest = vec![0; (32 << 20) + FRAMES_BYTES_MAX + 1];
+    tokio::time::timeout(Duration::from_secs(10), peer.read_exact(&mut rest)).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(connection.send(Outgoing::Frames(vec![0; FRAMES_BYTES_MAX])));
+}
