@@ -132,6 +132,38 @@ fn a_second_user_of_a_torrent_and_folder_is_refused_and_others_are_not() {
     store.close();
 }
 
+/// The content's folder is made only with the first byte: the state is under one name all the same.
+#[test]
+fn a_folder_that_was_missing_at_first_finds_its_state_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let real = temp.path().canonicalize().unwrap();
+    fs::create_dir(real.join("real")).unwrap();
+    symlink("real", real.join("link")).unwrap();
+    let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+    let back: std::path::PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let files = sample(PIECE as usize);
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    for (case, above) in
+        [real.join("link"), back.join(real.strip_prefix("/").unwrap())].into_iter().enumerate()
+    {
+        let (state, dir) = (real.join(format!("state-{case}")), above.join("content"));
+        assert!(!dir.exists());
+        let rig = Rig::download(&hashes, &dir, config(&state), None);
+        rig.check(CheckMode::Resume);
+        rig.fetch_all(&Space::new(rig.layout(), &files));
+        let (other, _log) = common::open(config(&state));
+        let again = other.add(common::add(&hashes, Place::Under(dir.clone()), Mode::Download));
+        assert!(matches!(again, Err(AddError::InUse)), "case {case}: it is made by now");
+        other.close();
+        rig.close();
+        let rig = Rig::download(&hashes, &dir, config(&state), None);
+        let outcome = rig.check(CheckMode::Resume);
+        assert!(outcome.have.is_full());
+        assert_eq!(outcome.bytes_hashed, 0, "case {case}");
+        rig.close();
+    }
+}
+
 #[test]
 fn a_file_of_the_content_that_is_there_already_is_taken() {
     let temp = tempfile::tempdir().unwrap();
