@@ -60,7 +60,7 @@ pub enum Report {
         /// Index of the file.
         file: usize,
     },
-    /// A complete file could not take its own name; it stays `.part`.
+    /// A complete file could not take its own name; it stays `.part`, or in the parts file.
     FileBlocked {
         /// Whose.
         torrent: TorrentId,
