@@ -102,7 +102,9 @@ fn survey(torrent: &Torrent) -> Survey {
     if download && !layout.files().is_empty() {
         match torrent.places.identity(info, 0, Home::Parts) {
             Ok(identity) => survey.parts = identity.filter(|identity| identity.size == layout.space_len()),
-            Err(error) => survey.errors.push(error.to_string()),
+            Err(error) => {
+                survey.errors.push(format!("{}: {error}", torrent.places.parts_shown().display()));
+            }
         }
     }
     for (index, file) in layout.files().iter().enumerate() {
@@ -409,15 +411,11 @@ fn settle_file(
 ) -> Option<Report> {
     let without = if survey.parts.is_some() { Home::Parts } else { Home::None };
     let result = match step {
-        Step::Rename => return Some(torrent.finish_file(index)),
-        Step::FromParts => {
-            let moved = torrent.move_from_parts(index);
-            let state = torrent.state().files.get(index).cloned();
-            if moved.is_ok() && state.is_some_and(|file| file.home == Home::Part && file.missing == 0) {
-                return Some(torrent.finish_file(index));
-            }
-            moved
+        Step::Rename => return Some(finish(torrent, index, outcome)),
+        Step::FromParts if torrent.state().files.get(index).is_some_and(|file| file.missing == 0) => {
+            return Some(finish(torrent, index, outcome));
         }
+        Step::FromParts => torrent.move_from_parts(index),
         Step::Empty => make_empty(torrent, index),
         Step::TakeOver => {
             torrent.places.rename_to_part(&torrent.info, index).map(|()| torrent.set_home(index, Home::Part))
@@ -433,6 +431,15 @@ fn settle_file(
         return None;
     }
     matches!(step, Step::Empty).then_some(Report::FileDone { torrent: torrent.id, file: index })
+}
+
+/// A whole file takes its name. Where it cannot, the outcome says so too.
+fn finish(torrent: &Torrent, index: usize, outcome: &mut CheckOutcome) -> Report {
+    let report = torrent.finish_file(index);
+    if let Report::FileBlocked { error, .. } = &report {
+        outcome.errors.push(error.clone());
+    }
+    report
 }
 
 fn make_empty(torrent: &Torrent, index: usize) -> io::Result<()> {

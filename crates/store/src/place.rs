@@ -132,6 +132,11 @@ impl Places {
         }
     }
 
+    /// The parts file's path, for people.
+    pub(crate) fn parts_shown(&self) -> PathBuf {
+        self.parts_path().iter().fold(self.shown.clone(), |path, name| path.join(name))
+    }
+
     fn root(&self) -> io::Result<&Root> {
         self.root.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))
     }

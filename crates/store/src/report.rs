@@ -45,6 +45,9 @@ pub enum Report {
         begin: u32,
         /// Bytes.
         len: u32,
+        /// Its bytes were reported as [`Written`](Self::Written) before: what failed is judging them,
+        /// usually reading them back.
+        written: bool,
         /// No room on the disk, or the quota is used up: pause, and try again when there is room.
         full: bool,
         /// In words, with the path.
@@ -57,7 +60,7 @@ pub enum Report {
         /// Index of the file.
         file: usize,
     },
-    /// A complete file could not take its own name; it stays `.part`.
+    /// A complete file could not take its own name; it stays `.part`, or in the parts file.
     FileBlocked {
         /// Whose.
         torrent: TorrentId,

@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use peerage_base::InfoHashes;
@@ -56,8 +56,28 @@ pub(crate) struct Resume {
 /// Where the database of a torrent in a folder is.
 pub(crate) fn path(state_dir: &Path, hash: &[u8; 20], folder: &Path) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let folder = settled(folder);
     state_dir.join(format!("{}{}.redb", prefix(hash), short_hash(folder.as_os_str().as_bytes())))
+}
+
+/// The one name of a folder, from whichever working directory and through whichever links it was
+/// given; also while it is still to be made, since it must have the same name before and after.
+fn settled(folder: &Path) -> PathBuf {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    for above in absolute.ancestors() {
+        let (Ok(mut path), Ok(rest)) = (above.canonicalize(), absolute.strip_prefix(above)) else {
+            continue;
+        };
+        // Nothing of the rest exists, so it has no links: folders are made just as it says.
+        for name in rest.components() {
+            match name {
+                Component::ParentDir => drop(path.pop()),
+                name => path.push(name),
+            }
+        }
+        return path;
+    }
+    absolute
 }
 
 fn prefix(hash: &[u8; 20]) -> String {

@@ -308,7 +308,7 @@ impl TorrentStore {
         let written = self.shared.config.arrangement == Arrangement::Inline;
         if written && let Err(error) = torrent.write(job.piece, job.begin, &job.data) {
             self.shared.queue.release(bytes);
-            (self.shared.sink)(vec![worker::failed(torrent, job.piece, job.begin, len, &error)]);
+            (self.shared.sink)(vec![worker::write_failed(torrent, job.piece, job.begin, len, &error)]);
             return Ok(());
         }
         let task = Task::Write { begin: job.begin, len, data: job.data, written };

@@ -301,7 +301,8 @@ impl Torrent {
             file.missing = file.missing.saturating_sub(1);
             file.dirty = true;
             state.parts_dirty |= file.home == Home::Parts;
-            if file.missing == 0 && file.wanted && file.home == Home::Part {
+            // In the parts file is a wanted file that could not be moved when it became wanted.
+            if file.missing == 0 && file.wanted && matches!(file.home, Home::Part | Home::Parts) {
                 judged.whole.push(index);
             }
         }
@@ -319,7 +320,7 @@ impl Torrent {
         reports.extend(judged.whole.into_iter().map(|file| self.finish_file(file)));
     }
 
-    /// Gives a whole file its own name.
+    /// Gives a whole file its own name, out of the parts file if need be.
     pub(crate) fn finish_file(&self, file: usize) -> Report {
         match self.take_name(file) {
             Ok(()) => Report::FileDone { torrent: self.id, file },
@@ -333,6 +334,9 @@ impl Torrent {
     }
 
     fn take_name(&self, file: usize) -> io::Result<()> {
+        if self.state().files.get(file).is_some_and(|file| file.home == Home::Parts) {
+            self.move_from_parts(file)?;
+        }
         let opened = self.open(file, Home::Part, false)?;
         let ours = FileIdentity::of(&opened)?;
         let there = self.places.identity(&self.info, file, Home::Part)?;
@@ -361,22 +365,17 @@ impl Torrent {
             let stored = self.layout().files().get(index).is_some_and(|file| file.attr.is_stored());
             file.wanted = stored && wanted.get(index).copied().unwrap_or(true);
             match file.home {
+                Home::Part | Home::Parts if file.wanted && file.missing == 0 => whole.push(index),
                 Home::Parts if file.wanted => to_move.push(index),
-                Home::Part if file.wanted && file.missing == 0 => whole.push(index),
                 _ => {}
             }
         }
         let mut reports = Vec::new();
         for index in to_move {
-            match self.move_from_parts(index) {
-                Ok(()) if self.state().files.get(index).is_some_and(|file| file.missing == 0) => {
-                    whole.push(index)
-                }
-                Ok(()) => {}
-                Err(error) => {
-                    let message = self.explain(index, &error).to_string();
-                    reports.push(Report::Warning { torrent: self.id, message });
-                }
+            // It is tried once more when the file is whole: then it matters.
+            if let Err(error) = self.move_from_parts(index) {
+                let message = self.explain(index, &error).to_string();
+                reports.push(Report::Warning { torrent: self.id, message });
             }
         }
         reports.extend(whole.into_iter().map(|file| self.finish_file(file)));

@@ -91,13 +91,19 @@ fn push_written(reports: &mut Vec<Report>, turn: &Turn, begin: u32, len: u32, re
             }
             reports.push(Report::Written { torrent: turn.torrent.id, piece: turn.piece, begin, len });
         }
-        Err(error) => reports.push(failed(&turn.torrent, turn.piece, begin, len, &error)),
+        Err(error) => reports.push(write_failed(&turn.torrent, turn.piece, begin, len, &error)),
     }
 }
 
-pub(crate) fn failed(torrent: &Torrent, piece: u32, begin: u32, len: u32, error: &io::Error) -> Report {
-    let full = is_full(error);
-    Report::Failed { torrent: torrent.id, piece, begin, len, full, error: error.to_string() }
+pub(crate) fn write_failed(torrent: &Torrent, piece: u32, begin: u32, len: u32, error: &io::Error) -> Report {
+    let (full, error) = (is_full(error), error.to_string());
+    Report::Failed { torrent: torrent.id, piece, begin, len, written: false, full, error }
+}
+
+/// All writes of the piece were answered before its judging began.
+fn verify_failed(torrent: &Torrent, piece: u32, len: u32, error: &io::Error) -> Report {
+    let (full, error) = (is_full(error), error.to_string());
+    Report::Failed { torrent: torrent.id, piece, begin: 0, len, written: true, full, error }
 }
 
 fn verify(turn: &mut Turn, digests: bool, buffer: &mut Vec<u8>, reports: &mut Vec<Report>) {
@@ -105,7 +111,7 @@ fn verify(turn: &mut Turn, digests: bool, buffer: &mut Vec<u8>, reports: &mut Ve
     let (piece, len) = (turn.piece, torrent.layout().piece_len(turn.piece));
     let Some(check) = torrent.hashes().check(piece) else {
         let error = io::Error::other("the hash of this piece is not known yet");
-        reports.push(failed(&torrent, piece, 0, len, &error));
+        reports.push(verify_failed(&torrent, piece, len, &error));
         return;
     };
     let state = turn.state.take();
@@ -128,6 +134,6 @@ fn verify(turn: &mut Turn, digests: bool, buffer: &mut Vec<u8>, reports: &mut Ve
             reports.push(Report::Verified { torrent: torrent.id, piece, ok, digests });
             torrent.report_judged(done, reports);
         }
-        Err(error) => reports.push(failed(&torrent, piece, 0, len, &error)),
+        Err(error) => reports.push(verify_failed(&torrent, piece, len, &error)),
     }
 }

@@ -405,3 +405,37 @@ fn a_folder_that_cannot_be_written_is_told() {
     rig.close();
     assert_eq!(tree(&dir).len(), 1);
 }
+
+/// Bytes that were reported as written are not taken for unwritten ones when they cannot be read back:
+/// whoever counts what is on its way to the disk would count them twice.
+#[test]
+fn what_fails_in_judging_is_told_from_what_fails_in_writing() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("content");
+    let files = vec![("a".to_owned(), noise(1, BLOCK as usize)), ("b".to_owned(), noise(2, BLOCK as usize))];
+    let hashes = make(Kind::V1, "content", &files, BLOCK);
+    // One open file: a write to the second closes the first.
+    let config = StoreConfig { files_open_max: Some(1), ..StoreConfig::default() };
+    let rig = Rig::download(&hashes, &dir, config, None);
+    rig.check(CheckMode::Resume);
+    for piece in 0..2 {
+        rig.write(piece, 0, vec![files[piece as usize].1.clone().into()]);
+        rig.log.wait("write", |report| matches!(report, Report::Written { .. }).then_some(()));
+    }
+    fs::remove_file(dir.join("a.part")).unwrap();
+    fs::create_dir(dir.join("a.part")).unwrap();
+    let failure = |what: &str| {
+        rig.log.wait(what, |report| match report {
+            Report::Failed { piece: 0, begin, len, written, full: false, .. } => {
+                Some((*begin, *len, *written))
+            }
+            _ => None,
+        })
+    };
+    // Digests of a v1 piece are made of what is read back.
+    rig.torrent.verify(0, true);
+    assert_eq!(failure("failed judging"), (0, BLOCK, true));
+    rig.write(0, 0, vec![files[0].1.clone().into()]);
+    assert_eq!(failure("failed write"), (0, BLOCK, false));
+    rig.close();
+}

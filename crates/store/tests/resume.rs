@@ -132,6 +132,38 @@ fn a_second_user_of_a_torrent_and_folder_is_refused_and_others_are_not() {
     store.close();
 }
 
+/// The content's folder is made only with the first byte: the state is under one name all the same.
+#[test]
+fn a_folder_that_was_missing_at_first_finds_its_state_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let real = temp.path().canonicalize().unwrap();
+    fs::create_dir(real.join("real")).unwrap();
+    symlink("real", real.join("link")).unwrap();
+    let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+    let back: std::path::PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let files = sample(PIECE as usize);
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    for (case, above) in
+        [real.join("link"), back.join(real.strip_prefix("/").unwrap())].into_iter().enumerate()
+    {
+        let (state, dir) = (real.join(format!("state-{case}")), above.join("content"));
+        assert!(!dir.exists());
+        let rig = Rig::download(&hashes, &dir, config(&state), None);
+        rig.check(CheckMode::Resume);
+        rig.fetch_all(&Space::new(rig.layout(), &files));
+        let (other, _log) = common::open(config(&state));
+        let again = other.add(common::add(&hashes, Place::Under(dir.clone()), Mode::Download));
+        assert!(matches!(again, Err(AddError::InUse)), "case {case}: it is made by now");
+        other.close();
+        rig.close();
+        let rig = Rig::download(&hashes, &dir, config(&state), None);
+        let outcome = rig.check(CheckMode::Resume);
+        assert!(outcome.have.is_full());
+        assert_eq!(outcome.bytes_hashed, 0, "case {case}");
+        rig.close();
+    }
+}
+
 #[test]
 fn a_file_of_the_content_that_is_there_already_is_taken() {
     let temp = tempfile::tempdir().unwrap();
@@ -311,6 +343,110 @@ fn unwanted_files_leave_no_trace_but_the_parts_file() {
         rig.close();
         assert_eq!(tree(&dir), as_tree(&files));
     }
+}
+
+/// Data must not end in the parts file without a word: wanted, whole, and not where the user looks.
+#[test]
+fn a_wanted_file_that_cannot_leave_the_parts_file_is_told() {
+    for (case, whole_before) in [(0, true), (1, false), (2, false)] {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("content");
+        let second = if whole_before { PIECE as usize - 10 } else { 2 * PIECE as usize - 10 };
+        let files = vec![("a".to_owned(), noise(1, PIECE as usize + 10)), ("b".to_owned(), noise(2, second))];
+        let hashes = make(Kind::V1, "content", &files, PIECE);
+        let rig = Rig::download(&hashes, &dir, StoreConfig::default(), Some(vec![true, false]));
+        rig.check(CheckMode::Resume);
+        let space = Space::new(rig.layout(), &files);
+        assert!(rig.fetch(&space, 0) && rig.fetch(&space, 1));
+        // Its part cannot be made; not even by root.
+        fs::create_dir(dir.join("b.part")).unwrap();
+        rig.torrent.set_wanted(&[true, true]);
+        if !whole_before {
+            rig.log.wait("warning", |report| match report {
+                Report::Warning { message, .. } => message.contains("content/b").then_some(()),
+                _ => None,
+            });
+            if case == 2 {
+                fs::remove_dir(dir.join("b.part")).unwrap();
+            }
+            assert!(rig.fetch(&space, 2));
+        }
+        let said = rig.log.wait("end of the file", |report| match report {
+            Report::FileBlocked { file: 1, error, .. } => Some(Some(error.clone())),
+            Report::FileDone { file: 1, .. } => Some(None),
+            _ => None,
+        });
+        assert_eq!(said.is_none(), case == 2, "{said:?}");
+        assert!(said.is_none_or(|error| error.contains("content/b")));
+        rig.close();
+        // Mended, nothing is lost.
+        let _ = fs::remove_dir(dir.join("b.part"));
+        let rig = Rig::download(&hashes, &dir, StoreConfig::default(), None);
+        assert!(rig.check(CheckMode::Resume).have.is_full());
+        rig.close();
+        assert_eq!(tree(&dir), as_tree(&files), "case {case}");
+    }
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_check_is_told_with_its_path() {
+    let temp = tempfile::tempdir().unwrap();
+    let files = vec![
+        ("d/f".to_owned(), noise(1, 3 * PIECE as usize)),
+        ("d/empty".to_owned(), Vec::new()),
+        ("g".to_owned(), noise(2, 100)),
+    ];
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    type Prepare = fn(&Path);
+    let cases: [(Prepare, &[&str]); 5] = [
+        (|dir| fs::create_dir_all(dir.join("d/f")).unwrap(), &["d/f"]),
+        (|dir| fs::create_dir_all(dir.join("d/f.part")).unwrap(), &["d/f"]),
+        (|dir| fs::create_dir_all(dir.join("d/empty")).unwrap(), &["d/empty"]),
+        (|dir| write_files(dir, &vec![("d".to_owned(), Vec::new())]), &["d/f", "d/empty"]),
+        // A partial download under the file's own name, and one under the name of its part.
+        (
+            |dir| {
+                let mut bytes = noise(1, 3 * PIECE as usize);
+                bytes[0] ^= 1;
+                write_files(dir, &vec![("d/f".to_owned(), bytes), ("d/f.part".to_owned(), vec![1])]);
+            },
+            &["d/f"],
+        ),
+    ];
+    for (case, (prepare, told)) in cases.iter().enumerate() {
+        let dir = temp.path().join(case.to_string()).join("content");
+        fs::create_dir_all(&dir).unwrap();
+        prepare(&dir);
+        let rig = Rig::download(&hashes, &dir, StoreConfig::default(), None);
+        let outcome = rig.check(CheckMode::Resume);
+        for name in *told {
+            let path = dir.join(name);
+            let in_errors = outcome.errors.iter().any(|error| error.contains(path.to_str().unwrap()));
+            assert!(outcome.conflicts.contains(&path) || in_errors, "case {case}: {outcome:?}");
+        }
+        rig.close();
+    }
+}
+
+#[test]
+fn a_parts_file_that_is_none_is_told_with_its_path() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("content");
+    let files = vec![("a".to_owned(), noise(1, 100)), ("b".to_owned(), noise(2, 100))];
+    let hashes = make(Kind::V1, "content", &files, PIECE);
+    let rig = Rig::download(&hashes, &dir, StoreConfig::default(), Some(vec![true, false]));
+    rig.check(CheckMode::Resume);
+    assert!(rig.fetch(&Space::new(rig.layout(), &files), 0));
+    rig.close();
+    let parts = tree(&dir).into_keys().find(|path| path.to_string_lossy().ends_with(".parts")).unwrap();
+    let parts = dir.join(parts);
+    fs::remove_file(&parts).unwrap();
+    fs::create_dir(&parts).unwrap();
+    let rig = Rig::download(&hashes, &dir, StoreConfig::default(), None);
+    let outcome = rig.check(CheckMode::Resume);
+    let told = |error: &String| error.contains(parts.to_str().unwrap());
+    assert!(outcome.errors.iter().any(told), "{:?}", outcome.errors);
+    rig.close();
 }
 
 #[test]

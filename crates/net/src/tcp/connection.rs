@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -9,7 +11,7 @@ use peerage_base::ConnId;
 use peerage_wire::frame::{Frame, Splitter};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use super::BufferPool;
@@ -17,6 +19,11 @@ use super::BufferPool;
 /// Buffers that wait for one socket. The peer machine names no more block data than its credit, so
 /// only a peer that reads nothing while it asks for a lot fills this; it is then left.
 const OUTGOING_MAX: usize = 1024;
+
+/// Bytes of frames without block data that wait for one socket. Blocks are bounded by the machine's
+/// credit, but replies to what a peer asks (hashes, metadata) are not: each is small, and one that asks
+/// without reading would have us keep them all.
+const FRAMES_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Buffers given to the kernel in one call.
 const VECTORED_MAX: usize = 32;
@@ -70,7 +77,11 @@ pub enum Outgoing {
 /// or after two seconds.
 pub struct Connection {
     outgoing: mpsc::Sender<Outgoing>,
+    /// Bytes of [`Outgoing::Frames`] that are not with the kernel yet.
+    frames_queued: Arc<AtomicUsize>,
     reader: AbortHandle,
+    /// Never sent on: that it is gone tells the writer, wherever it waits, that we are.
+    _open: oneshot::Sender<()>,
 }
 
 impl Connection {
@@ -88,18 +99,40 @@ impl Connection {
             let _ = reader_events.send(ConnEvent::Closed(id, reason)).await;
         });
         let reader_abort = reader.abort_handle();
+        let frames_queued = Arc::new(AtomicUsize::new(0));
+        let queued = Arc::clone(&frames_queued);
+        let (open, dropped) = oneshot::channel::<()>();
         tokio::spawn(async move {
-            // A failed write shows at the reader too, which reports it.
-            let _ = write_buffers(id, write_half, queue, &events).await;
+            // A peer that reads nothing would keep the writer, the socket and the queue for ever.
+            let limit = async {
+                let _ = dropped.await;
+                tokio::time::sleep(FLUSH_LIMIT).await;
+            };
+            tokio::select! {
+                // A failed write shows at the reader too, which reports it.
+                _ = write_buffers(id, write_half, queue, &queued, &events) => {}
+                () = limit => {}
+            }
         });
-        Self { outgoing, reader: reader_abort }
+        Self { outgoing, frames_queued, reader: reader_abort, _open: open }
     }
 
     /// Queues something to send. `false` when the peer has not taken what was queued before: the
     /// caller should leave it.
     #[must_use]
     pub fn send(&self, outgoing: Outgoing) -> bool {
-        self.outgoing.try_send(outgoing).is_ok()
+        let frames = match &outgoing {
+            Outgoing::Frames(bytes) => bytes.len(),
+            Outgoing::Blocks { .. } => 0,
+        };
+        // Counted in before the writer can count it out.
+        let before = self.frames_queued.fetch_add(frames, Ordering::Relaxed);
+        let taken = before.saturating_add(frames) <= FRAMES_BYTES_MAX || frames == 0;
+        if taken && self.outgoing.try_send(outgoing).is_ok() {
+            return true;
+        }
+        self.frames_queued.fetch_sub(frames, Ordering::Relaxed);
+        false
     }
 }
 
@@ -200,73 +233,89 @@ fn fill(stream: &OwnedReadHalf, room: &mut [u8], at: usize) -> io::Result<(usize
     Ok((len, false))
 }
 
-/// Sends what is queued until the driver drops its end.
+/// Sends what is queued, until the driver has dropped its end and all is out.
 async fn write_buffers(
     id: ConnId,
     stream: OwnedWriteHalf,
     mut queue: mpsc::Receiver<Outgoing>,
+    frames_queued: &AtomicUsize,
     events: &mpsc::Sender<ConnEvent>,
 ) -> io::Result<()> {
-    let mut pending: VecDeque<(Bytes, usize)> = VecDeque::new();
-    let mut closing = None;
+    let mut pending: VecDeque<Pending> = VecDeque::new();
     loop {
         if pending.is_empty() {
             match queue.recv().await {
-                Some(outgoing) => pending.push_back(split_payload(outgoing)),
+                Some(outgoing) => pending.push_back(Pending::new(outgoing)),
                 None => return Ok(()),
             }
         }
         while pending.len() < VECTORED_MAX {
             match queue.try_recv() {
-                Ok(outgoing) => pending.push_back(split_payload(outgoing)),
-                Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => {
-                    closing.get_or_insert_with(|| tokio::time::Instant::now() + FLUSH_LIMIT);
-                    break;
-                }
+                Ok(outgoing) => pending.push_back(Pending::new(outgoing)),
+                Err(_) => break,
             }
         }
-        match closing {
-            None => stream.writable().await?,
-            Some(deadline) => tokio::time::timeout_at(deadline, stream.writable())
-                .await
-                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
-        }
-        let sent = write_some(&stream, &mut pending)?;
-        if sent > 0 && events.send(ConnEvent::Sent(id, sent)).await.is_err() {
+        stream.writable().await?;
+        let out = write_some(&stream, &mut pending)?;
+        frames_queued.fetch_sub(out.frames, Ordering::Relaxed);
+        if out.payload > 0 && events.send(ConnEvent::Sent(id, out.payload)).await.is_err() {
             return Ok(());
         }
     }
 }
 
-fn split_payload(outgoing: Outgoing) -> (Bytes, usize) {
-    match outgoing {
-        Outgoing::Frames(bytes) => (bytes.into(), 0),
-        Outgoing::Blocks { bytes, payload } => (bytes, payload),
+/// A buffer on its way to the kernel.
+struct Pending {
+    bytes: Bytes,
+    counts: Counts,
+}
+
+/// What counts as out once the last byte of its buffer is.
+#[derive(Default)]
+struct Counts {
+    /// Bytes of blocks.
+    payload: usize,
+    /// Bytes of frames without block data.
+    frames: usize,
+}
+
+impl Pending {
+    fn new(outgoing: Outgoing) -> Self {
+        match outgoing {
+            Outgoing::Frames(bytes) => {
+                let counts = Counts { payload: 0, frames: bytes.len() };
+                Self { bytes: bytes.into(), counts }
+            }
+            Outgoing::Blocks { bytes, payload } => Self { bytes, counts: Counts { payload, frames: 0 } },
+        }
     }
 }
 
-/// Writes until the kernel takes no more. Returns the block bytes of the buffers that are out whole.
-fn write_some(stream: &OwnedWriteHalf, pending: &mut VecDeque<(Bytes, usize)>) -> io::Result<usize> {
-    let mut sent = 0;
+/// Writes until the kernel takes no more. Returns what was in the buffers that are out whole.
+fn write_some(stream: &OwnedWriteHalf, pending: &mut VecDeque<Pending>) -> io::Result<Counts> {
+    let mut sent = Counts::default();
     while !pending.is_empty() {
         let slices: Vec<IoSlice<'_>> =
-            pending.iter().take(VECTORED_MAX).map(|(bytes, _)| IoSlice::new(bytes)).collect();
+            pending.iter().take(VECTORED_MAX).map(|buffer| IoSlice::new(&buffer.bytes)).collect();
         let mut written = match stream.try_write_vectored(&slices) {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        while let Some((bytes, payload)) = pending.front_mut() {
-            if written < bytes.len() {
-                bytes.advance(written);
+        while let Some(buffer) = pending.front_mut() {
+            if written < buffer.bytes.len() {
+                buffer.bytes.advance(written);
                 break;
             }
-            written -= bytes.len();
-            sent += *payload;
+            written -= buffer.bytes.len();
+            sent.payload += buffer.counts.payload;
+            sent.frames += buffer.counts.frames;
             pending.pop_front();
         }
     }
     Ok(sent)
 }
+
+#[cfg(test)]
+mod tests;

@@ -413,7 +413,7 @@ impl Driver {
             Report::Verified { torrent, piece, ok, digests } => {
                 self.peer.handle_store(now, torrent, StoreEvent::Verified { piece, ok, digests });
             }
-            Report::Failed { torrent, piece, begin, len, full, .. } => {
+            Report::Failed { torrent, piece, begin, len, written: _, full, .. } => {
                 self.peer.handle_store(
                     now,
                     torrent,

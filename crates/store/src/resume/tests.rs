@@ -131,3 +131,37 @@ fn no_flipped_byte_is_believed() {
     drop(std::panic::take_hook());
     assert!(flips >= 1_000 && detected > 100, "{flips} flips, {detected} detected");
 }
+
+#[test]
+fn a_folder_has_one_name_before_it_is_made_and_after() {
+    let temp = tempfile::tempdir().unwrap();
+    let real = temp.path().canonicalize().unwrap();
+    fs::create_dir(real.join("real")).unwrap();
+    std::os::unix::fs::symlink("real", real.join("link")).unwrap();
+    let name = |folder: &Path| path(Path::new("/state"), &[7; 20], folder);
+    let expected = name(&real.join("real/new/content"));
+    let back = back_to_root();
+    let ways = [
+        real.join("link/new/content"),
+        real.join("link/new/content/"),
+        real.join("link/./missing/../new/content"),
+        back.join(real.join("link/new/content").strip_prefix("/").unwrap()),
+    ];
+    let check = || ways.iter().for_each(|way| assert_eq!(name(way), expected, "{}", way.display()));
+    check();
+    fs::create_dir_all(real.join("real/missing")).unwrap();
+    check();
+    fs::create_dir_all(real.join("real/new/content")).unwrap();
+    check();
+    assert_eq!(name(&real.join("real/new/content")), expected);
+    // What is only relative to the working directory is nobody else's folder of that name.
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(name(Path::new("no-such-folder")), name(&here.join("no-such-folder")));
+    assert_eq!(name(Path::new("")), name(Path::new("")));
+}
+
+/// The way from the working directory to the root: makes absolute paths relative ones.
+fn back_to_root() -> PathBuf {
+    let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+    here.components().skip(1).map(|_| "..").collect()
+}
