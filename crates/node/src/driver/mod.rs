@@ -413,11 +413,11 @@ impl Driver {
             Report::Verified { torrent, piece, ok, digests } => {
                 self.peer.handle_store(now, torrent, StoreEvent::Verified { piece, ok, digests });
             }
-            Report::Failed { torrent, piece, begin, len, written: _, full, .. } => {
+            Report::Failed { torrent, piece, begin, len, written, full, .. } => {
                 self.peer.handle_store(
                     now,
                     torrent,
-                    StoreEvent::Failed { piece, begin, len, full_disk: full, written: false },
+                    StoreEvent::Failed { piece, begin, len, full_disk: full, written },
                 );
                 self.news.push_back(News::Store(report));
             }
