@@ -1,5 +1,6 @@
 //! Commands that talk to peers: `share`, `get`, `tracker`.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -115,14 +116,35 @@ pub fn tracker(context: Context, args: &Tracker) -> anyhow::Result<ExitCode> {
 
 /// The command as the user can paste it again.
 fn command_line() -> String {
-    let quote = |text: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-        if !text.is_empty() && text.chars().all(plain) {
-            text.to_owned()
-        } else {
-            format!("'{}'", text.replace('\'', "'\\''"))
-        }
-    };
-    let arguments = std::env::args().skip(1).map(|argument| quote(&argument));
-    std::iter::once("peerage".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+    // Under its own name it is found on the path; under another, only as it was called.
+    let mut arguments = std::env::args_os();
+    let called = arguments.next().unwrap_or_default();
+    let named = std::path::Path::new(&called).file_name().is_none_or(|name| name == "peerage");
+    let program = if named { "peerage".into() } else { quoted(&called) };
+    std::iter::once(program).chain(arguments.map(|argument| quoted(&argument))).collect::<Vec<_>>().join(" ")
+}
+
+/// An argument as a shell reads it; what is no text is shown as well as it can be.
+fn quoted(argument: &OsStr) -> String {
+    let text = argument.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn arguments_are_quoted_for_the_shell() {
+        assert_eq!(quoted(OsStr::new("a/b.torrent")), "a/b.torrent");
+        assert_eq!(quoted(OsStr::new("it's")), "'it'\\''s'");
+        assert_eq!(quoted(OsStr::new("")), "''");
+        assert_eq!(quoted(OsStr::from_bytes(b"\xff")), "'\u{fffd}'");
+    }
 }
