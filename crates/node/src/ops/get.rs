@@ -94,6 +94,7 @@ impl<'a> Download<'a> {
         };
         let mut params = TorrentParams::new(hashes);
         params.private = private;
+        params.config.upload_slots = session.upload_slots;
         session.torrent = session
             .driver
             .peer

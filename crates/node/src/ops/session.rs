@@ -29,6 +29,8 @@ pub(super) struct Session {
     pub stop: Stop,
     /// Bytes that are wanted; 0 while unknown.
     pub wanted: u64,
+    /// Peers served at once, where the user limits it.
+    pub upload_slots: Option<usize>,
     next_tick: Instant,
 }
 
@@ -36,7 +38,8 @@ impl Session {
     pub fn start(config: &NodeConfig, sink: Sink, stop: Stop) -> Result<Self, Failure> {
         let driver = Driver::start(config)?;
         let next_tick = driver.now() + TICK;
-        Ok(Self { driver, torrent: TorrentId(0), sink, stop, wanted: 0, next_tick })
+        let upload_slots = config.upload_slots;
+        Ok(Self { driver, torrent: TorrentId(0), sink, stop, wanted: 0, upload_slots, next_tick })
     }
 
     pub fn tell(&self, event: Event) {

@@ -97,6 +97,7 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
     let now = session.driver.now();
     let mut params = TorrentParams::new(info.hashes);
     params.private = info.private;
+    params.config.upload_slots = session.upload_slots;
     session.torrent = session
         .driver
         .peer
