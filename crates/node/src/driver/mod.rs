@@ -236,13 +236,14 @@ impl Driver {
         let deadline = self.started + std::time::Duration::from_micros(deadline.as_micros().min(1 << 52));
         tokio::select! {
             biased;
+            // First, as the others are never idle on a busy node, and are looked at below in any case.
+            (stream, addr) = self.listener.accept(), if self.accepting => self.on_accept(stream, addr),
             () = self.inbox.wait() => {}
             event = self.net.recv() => {
                 if let Some(event) = event {
                     self.on_net(event);
                 }
             }
-            (stream, addr) = self.listener.accept(), if self.accepting => self.on_accept(stream, addr),
             () = tokio::time::sleep_until(deadline.into()) => {}
         }
         for _ in 0..EVENTS_PER_TURN {
