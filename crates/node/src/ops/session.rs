@@ -207,6 +207,8 @@ impl Session {
         let now = self.driver.now();
         let stats = self.driver.peer.swarm(self.torrent).map(|_| self.stats());
         self.driver.peer.stop(now);
+        // The last announces begin when the machine's outputs are carried out, not before.
+        self.driver.turn(now).await;
         let limit = now + GOODBYE_LIMIT;
         while self.driver.is_saying_goodbye() && self.driver.now() < limit {
             self.driver.turn(limit).await;
