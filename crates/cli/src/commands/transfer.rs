@@ -18,36 +18,43 @@ fn runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime does not start")
 }
 
-/// Ctrl-C or SIGTERM asks for an orderly end; a second one ends at once.
-async fn watch_signals(stop: Stop) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
+/// Ctrl-C or SIGTERM asks for an orderly end; a second one ends at once. On a thread of its own: the
+/// one that drives the node may be waiting for a disk just then.
+fn watch_signals(stop: Stop) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let (mut interrupt, mut terminate) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
-    let mut asked = false;
-    loop {
-        let code = tokio::select! {
-            _ = interrupt.recv() => ExitCode::Interrupted,
-            _ = terminate.recv() => ExitCode::Terminated,
-        };
-        if asked {
-            std::process::exit(code as i32);
+    let watch = async move {
+        let mut asked = false;
+        loop {
+            let code = tokio::select! {
+                _ = interrupt.recv() => ExitCode::Interrupted,
+                _ = terminate.recv() => ExitCode::Terminated,
+            };
+            if asked {
+                std::process::exit(code as i32);
+            }
+            asked = true;
+            stop.request();
         }
-        asked = true;
-        stop.request();
-    }
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || runtime.block_on(watch))
+        .map(drop)
+        .context("the thread for signals does not start")
 }
 
 /// Runs `work` until it ends, with signals watched beside it.
 fn drive<T>(stop: &Stop, work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let stop = stop.clone();
-    Ok(runtime()?.block_on(async move {
-        let signals = tokio::spawn(watch_signals(stop));
-        let result = work.await;
-        signals.abort();
-        result
-    }))
+    watch_signals(stop.clone())?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(work);
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 /// `peerage share`: 0 when it was ended by Ctrl-C or SIGTERM, which is how a share ends.

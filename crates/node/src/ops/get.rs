@@ -121,7 +121,10 @@ impl<'a> Download<'a> {
         session.driver.accept_peers();
         trackers.extend(self.request.trackers.iter().map(|url| vec![url.clone()]));
         let peers: Vec<String> = named.into_iter().chain(self.request.peers.iter().cloned()).collect();
-        let addrs = resolve(&peers, &session.sink).await;
+        let addrs = tokio::select! {
+            addrs = resolve(&peers, &session.sink) => addrs,
+            () = session.stop.requested() => return Ok(false),
+        };
         let now = session.driver.now();
         let (peer, torrent) = (&mut session.driver.peer, session.torrent);
         for addr in addrs {
