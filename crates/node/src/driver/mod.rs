@@ -218,6 +218,12 @@ impl Driver {
         self.accepting = true;
     }
 
+    /// What another thread calls to have the turn under way end.
+    pub(crate) fn waker(&self) -> impl Fn() + Send + 'static {
+        let inbox = self.inbox.clone();
+        move || inbox.put_all([])
+    }
+
     /// The guarded HTTP client.
     pub(crate) fn http(&self) -> &peerage_net::http::Client {
         &self.web

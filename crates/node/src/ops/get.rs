@@ -178,7 +178,7 @@ impl<'a> Download<'a> {
         let Some(outcome) = session.open(add, torrent, CheckMode::Resume).await else { return Ok(false) };
         refuse_conflicts(&outcome)?;
         if self.request.stdout {
-            self.writer = Some(start_writer(&info, &wanted, store)?);
+            self.writer = Some(start_writer(&info, &wanted, store, session.driver.waker())?);
             outcome.have.iter().for_each(|piece| self.tell_writer(piece));
         }
         let priorities =
@@ -215,7 +215,10 @@ impl<'a> Download<'a> {
             }
             if !self.complete && self.is_done(session) {
                 self.settle_files(session).await?;
-                self.finish(session)?;
+                if !self.write_out(session).await? {
+                    return Ok(Outcome::Interrupted);
+                }
+                self.finish(session);
                 if !self.request.seed {
                     return Ok(Outcome::Complete);
                 }
@@ -225,10 +228,8 @@ impl<'a> Download<'a> {
                 session.tell(Event::Stats(session.stats()));
                 self.look_for_room(session);
                 self.watch_time(session)?;
-                if let Some(Err(error)) = self.writer.as_ref().and_then(Writer::ended) {
-                    return Err(io_failure("standard output", &error));
-                }
             }
+            self.look_at_writer()?;
         }
     }
 
@@ -319,20 +320,45 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    fn finish(&mut self, session: &mut Session) -> Result<(), Failure> {
-        self.complete = true;
-        let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return Ok(()) };
-        let info = Arc::clone(&torrent.info);
-        if let Some(writer) = self.writer.take() {
-            writer.finish().map_err(|error| io_failure("standard output", &error))?;
+    /// Waits until the reader of our output has taken all of it, and serves meanwhile. `false` when the
+    /// user stopped it.
+    async fn write_out(&mut self, session: &mut Session) -> Result<bool, Failure> {
+        loop {
+            self.look_at_writer()?;
+            let Some(writer) = &mut self.writer else { return Ok(true) };
+            writer.close();
+            if session.stop.is_requested() {
+                return Ok(false);
+            }
+            session.turn().await;
+            while let Some(news) = session.driver.news() {
+                self.on_news(session, news).await?;
+            }
+            if session.tick() {
+                session.tell(Event::Progress(session.progress(self.stage(session))));
+                session.tell(Event::Stats(session.stats()));
+                self.watch_limit(session)?;
+            }
         }
+    }
+
+    /// The end of writing to standard output: good, or a failure.
+    fn look_at_writer(&mut self) -> Result<(), Failure> {
+        let Some(result) = self.writer.as_ref().and_then(Writer::ended) else { return Ok(()) };
+        self.writer = None;
+        result.map_err(|error| io_failure("standard output", &error))
+    }
+
+    fn finish(&mut self, session: &mut Session) {
+        self.complete = true;
+        let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return };
+        let info = Arc::clone(&torrent.info);
         let downloaded = session.stats().downloaded;
         let seconds = session.driver.now().since(self.started).as_secs_f64();
         let path = self.request.into.join(&info.name);
         if !self.request.stdout {
             session.tell(Event::Complete { path, downloaded, seconds });
         }
-        Ok(())
     }
 
     /// A download that waits for room goes on when there is some.
@@ -362,19 +388,24 @@ impl<'a> Download<'a> {
         if done != self.moved.1 {
             self.moved = (now, done);
         }
-        let passed = |since: Instant, limit: Option<f64>| {
-            limit.is_some_and(|limit| now.since(since).as_secs_f64() >= limit)
-        };
-        if passed(self.started, self.request.timeout) {
-            let message =
-                format!("the time limit has passed with {} of {} bytes", session.done(), session.wanted);
-            return Err(Failure::new(ExitCode::Timeout, "E_TIMEOUT", message)
-                .hint(format!("go on with: {}", self.request.resume_command)));
-        }
-        if passed(self.moved.0, self.request.stall_timeout) {
+        self.watch_limit(session)?;
+        let passed = |limit| now.since(self.moved.0).as_secs_f64() >= limit;
+        if self.request.stall_timeout.is_some_and(passed) {
             return Err(self.stalled(session));
         }
         Ok(())
+    }
+
+    /// Ends what has taken longer than the user allows.
+    fn watch_limit(&self, session: &Session) -> Result<(), Failure> {
+        let passed = |limit| session.driver.now().since(self.started).as_secs_f64() >= limit;
+        if !self.request.timeout.is_some_and(passed) {
+            return Ok(());
+        }
+        let message =
+            format!("the time limit has passed with {} of {} bytes", session.done(), session.wanted);
+        Err(Failure::new(ExitCode::Timeout, "E_TIMEOUT", message)
+            .hint(format!("go on with: {}", self.request.resume_command)))
     }
 
     fn stalled(&self, session: &Session) -> Failure {
@@ -418,7 +449,12 @@ fn refuse_conflicts(outcome: &CheckOutcome) -> Result<(), Failure> {
     .hint("move it away, or choose another folder with -o DIR; nothing was changed"))
 }
 
-fn start_writer(info: &Info, wanted: &[bool], store: peerage_store::TorrentStore) -> Result<Writer, Failure> {
+fn start_writer(
+    info: &Info,
+    wanted: &[bool],
+    store: peerage_store::TorrentStore,
+    wake: impl FnOnce() + Send + 'static,
+) -> Result<Writer, Failure> {
     let files = info.layout.files();
     let mut chosen =
         (0..files.len()).filter(|index| wanted.get(*index) == Some(&true) && files[*index].attr.is_stored());
@@ -430,7 +466,7 @@ fn start_writer(info: &Info, wanted: &[bool], store: peerage_store::TorrentStore
         )
         .hint("choose one with --select; `peerage inspect` lists the files of a torrent"));
     };
-    Writer::start(info, file, store).map_err(|error| io_failure("cannot start a thread", &error))
+    Writer::start(info, file, store, wake).map_err(|error| io_failure("cannot start a thread", &error))
 }
 
 /// Bytes that may still be written to the disk of `folder`; none when it cannot be told.
