@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use peerage_api::error::ExitCode;
+use peerage_api::error::{ExitCode, Failure};
 use peerage_api::request;
 use peerage_node::{Outcome, Stop};
 use tokio::runtime::Runtime;
@@ -78,6 +78,12 @@ pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
 
 /// `peerage get`: 0 when complete and verified, 7 when it was interrupted and can go on.
 pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
+    if args.stdout && context.global.json {
+        let message = "with --stdout the content goes to stdout, where --json would print its events";
+        return Err(Failure::new(ExitCode::Usage, "E_USAGE", message)
+            .hint("leave one of the two away; PEERAGE_JSON in the environment counts as --json")
+            .into());
+    }
     let mut config = context.node_config(&args.network)?;
     config.allow_local |= args.network.allow_local;
     let settings = context.config()?;
