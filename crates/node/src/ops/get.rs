@@ -16,7 +16,7 @@ use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place, Report};
 use peerage_swarm::{Event as SwarmEvent, PauseReason, Priority};
 
 use super::selection::Selection;
-use super::session::{Session, add_failure, early_stage, resolve};
+use super::session::{Opened, Session, add_failure, early_stage, resolve};
 use super::source::{self, Source};
 use super::stdout::Writer;
 use super::{Outcome, io_failure};
@@ -175,8 +175,13 @@ impl<'a> Download<'a> {
         };
         let store = session.driver.store.add(add.clone()).map_err(|error| add_failure(&error))?;
         let torrent = Torrent { store: store.clone(), info: Arc::clone(&info), hashes: Arc::clone(&hashes) };
-        let Some(outcome) = session.open(add, torrent, CheckMode::Resume).await else { return Ok(false) };
+        let Some(Opened { outcome, files: named }) =
+            session.open(add, torrent, CheckMode::Resume, None).await?
+        else {
+            return Ok(false);
+        };
         refuse_conflicts(&outcome)?;
+        heed_errors(session, &wanted, &outcome.errors)?;
         if self.request.stdout {
             self.writer = Some(start_writer(&info, &wanted, store, session.driver.waker())?);
             outcome.have.iter().for_each(|piece| self.tell_writer(piece));
@@ -196,6 +201,9 @@ impl<'a> Download<'a> {
             }
         }
         self.moved = (session.driver.now(), session.done());
+        for report in named {
+            self.on_file(session, report)?;
+        }
         Ok(true)
     }
 
@@ -270,23 +278,32 @@ impl<'a> Download<'a> {
                 )
                 .hint(format!("mend it, then go on with: {}", self.request.resume_command)));
             }
-            News::Store(Report::FileBlocked { error, taken, .. }) => {
-                let (exit, code) =
-                    if taken { (ExitCode::Conflict, "E_EXISTS") } else { (ExitCode::Unclassified, "E_DISK") };
-                return Err(Failure::new(exit, code, error)
-                    .hint(format!("mend that, then go on with: {}", self.request.resume_command)));
-            }
-            News::Store(Report::FileDone { file, .. }) => {
-                let name = session.file_name(file);
-                let info =
-                    session.driver.torrents.get(&session.torrent).map(|torrent| Arc::clone(&torrent.info));
-                if let Some(info) = info {
-                    session.tell(Event::FileDone { path: self.folder(&info).join(name) });
-                }
+            News::Store(report @ (Report::FileDone { .. } | Report::FileBlocked { .. })) => {
+                self.on_file(session, report)?;
             }
             other => session.report(other),
         }
         Ok(())
+    }
+
+    /// A file took its name, or could not.
+    fn on_file(&mut self, session: &Session, report: Report) -> Result<(), Failure> {
+        match report {
+            Report::FileBlocked { error, taken, .. } => {
+                let (exit, code) =
+                    if taken { (ExitCode::Conflict, "E_EXISTS") } else { (ExitCode::Unclassified, "E_DISK") };
+                Err(Failure::new(exit, code, error)
+                    .hint(format!("mend that, then go on with: {}", self.request.resume_command)))
+            }
+            Report::FileDone { file, .. } => {
+                if let Some(torrent) = session.driver.torrents.get(&session.torrent) {
+                    let path = self.folder(&torrent.info).join(session.file_name(file));
+                    session.tell(Event::FileDone { path });
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn tell_writer(&self, piece: u32) {
@@ -449,6 +466,33 @@ fn refuse_conflicts(outcome: &CheckOutcome) -> Result<(), Failure> {
     .hint("move it away, or choose another folder with -o DIR; nothing was changed"))
 }
 
+/// A wanted file that could not be made, moved or named ends the download; of others the user is told.
+fn heed_errors(session: &Session, wanted: &[bool], errors: &[String]) -> Result<(), Failure> {
+    let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return Ok(()) };
+    let paths: Vec<(String, bool)> = wanted
+        .iter()
+        .enumerate()
+        .map(|(file, wanted)| (torrent.store.path(file).display().to_string(), *wanted))
+        .collect();
+    for error in errors {
+        if is_about_wanted(&paths, error) {
+            return Err(Failure::new(ExitCode::Unclassified, "E_DISK", error)
+                .hint("mend that, then run the same command again"));
+        }
+        session.tell(Event::Warning { message: error.clone() });
+    }
+    Ok(())
+}
+
+/// Whether the check's error, `PATH: what went wrong`, is about a wanted one of `paths`. What only
+/// changed during the check is fetched again.
+fn is_about_wanted(paths: &[(String, bool)], error: &str) -> bool {
+    let of_file = |path: &str| error.strip_prefix(path).is_some_and(|rest| rest.starts_with(": "));
+    // A path may itself go on as another's error would.
+    let longest = paths.iter().filter(|(path, _)| of_file(path)).max_by_key(|(path, _)| path.len());
+    longest.is_some_and(|(_, wanted)| *wanted)
+}
+
 fn start_writer(
     info: &Info,
     wanted: &[bool],
@@ -472,4 +516,18 @@ fn start_writer(
 /// Bytes that may still be written to the disk of `folder`; none when it cannot be told.
 fn free_bytes(folder: &Path) -> u64 {
     rustix::fs::statvfs(folder).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_wanted_files_are_told_from_others() {
+        let paths = [("d/a".to_owned(), true), ("d/a: b".to_owned(), false), ("d/c".to_owned(), true)];
+        assert!(is_about_wanted(&paths, "d/a: permission denied"));
+        assert!(!is_about_wanted(&paths, "d/a: b: permission denied"));
+        assert!(!is_about_wanted(&paths, "d/c changed while it was being checked"));
+        assert!(!is_about_wanted(&paths, "permission denied"));
+    }
 }

@@ -15,7 +15,7 @@ use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place};
 use peerage_swarm::Priority;
 
 use super::create::{Made, make};
-use super::session::{Session, add_failure, resolve};
+use super::session::{Opened, Session, add_failure, resolve};
 use super::source::read_torrent;
 use crate::driver::Torrent;
 use crate::{Sink, Stop, link};
@@ -113,10 +113,8 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
     };
     let store = session.driver.store.add(add.clone()).map_err(|error| add_failure(&error))?;
     session.wanted = info.layout.total_len();
-    let Some(outcome) = session
-        .open(add, Torrent { store, info: Arc::clone(&info), hashes: Arc::clone(&hashes) }, check)
-        .await
-    else {
+    let torrent = Torrent { store, info: Arc::clone(&info), hashes: Arc::clone(&hashes) };
+    let Some(Opened { outcome, .. }) = session.open(add, torrent, check, None).await? else {
         return Ok(());
     };
     warn_incomplete(session, &outcome)?;
