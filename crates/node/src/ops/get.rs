@@ -15,6 +15,7 @@ use peerage_peer::TorrentParams;
 use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place, Report};
 use peerage_swarm::{Event as SwarmEvent, PauseReason, Priority};
 
+use super::changes::Changes;
 use super::selection::Selection;
 use super::session::{Opened, Session, add_failure, early_stage, resolve};
 use super::source::{self, Source};
@@ -54,6 +55,7 @@ struct Download<'a> {
     /// Waiting for room since then.
     room_check: Option<Instant>,
     writer: Option<Writer>,
+    changes: Changes,
     complete: bool,
 }
 
@@ -76,6 +78,7 @@ impl<'a> Download<'a> {
             moved: (started, 0),
             room_check: None,
             writer: None,
+            changes: Changes::default(),
             complete: false,
         };
         if download.begin(session, source).await? {
@@ -186,9 +189,8 @@ impl<'a> Download<'a> {
             self.writer = Some(start_writer(&info, &wanted, store, session.driver.waker())?);
             outcome.have.iter().for_each(|piece| self.tell_writer(piece));
         }
-        let priorities =
-            wanted.iter().map(|wanted| if *wanted { Priority::Normal } else { Priority::Skip }).collect();
-        session.set_content(&hashes, &outcome.have, priorities);
+        self.changes = Changes::new(&info, &wanted, &outcome.have);
+        session.set_content(&hashes, &outcome.have, self.changes.priorities(&info));
         if self.request.sequential {
             let first = files
                 .iter()
@@ -221,7 +223,7 @@ impl<'a> Download<'a> {
             while let Some(news) = session.driver.news() {
                 self.on_news(session, news).await?;
             }
-            if !self.complete && self.is_done(session) {
+            if !self.complete && self.is_done(session) && !self.changes.is_waiting() {
                 self.settle_files(session).await?;
                 if !self.write_out(session).await? {
                     return Ok(Outcome::Interrupted);
@@ -278,6 +280,17 @@ impl<'a> Download<'a> {
                 )
                 .hint(format!("mend it, then go on with: {}", self.request.resume_command)));
             }
+            News::Store(report @ (Report::Lost { .. } | Report::Rechecked { .. })) => {
+                let known = match &report {
+                    Report::Lost { file, .. } => self.changes.lose(*file),
+                    Report::Rechecked { file, good, .. } => self.changes.judge(*file, good),
+                    _ => false,
+                };
+                session.report(News::Store(report));
+                if known && !self.complete {
+                    self.go_around_changes(session)?;
+                }
+            }
             News::Store(report @ (Report::FileDone { .. } | Report::FileBlocked { .. })) => {
                 self.on_file(session, report)?;
             }
@@ -287,7 +300,7 @@ impl<'a> Download<'a> {
     }
 
     /// A file took its name, or could not.
-    fn on_file(&mut self, session: &Session, report: Report) -> Result<(), Failure> {
+    fn on_file(&mut self, session: &mut Session, report: Report) -> Result<(), Failure> {
         match report {
             Report::FileBlocked { error, taken, .. } => {
                 let (exit, code) =
@@ -296,6 +309,7 @@ impl<'a> Download<'a> {
                     .hint(format!("mend that, then go on with: {}", self.request.resume_command)))
             }
             Report::FileDone { file, .. } => {
+                self.changes.done(file);
                 if let Some(torrent) = session.driver.torrents.get(&session.torrent) {
                     let path = self.folder(&torrent.info).join(session.file_name(file));
                     session.tell(Event::FileDone { path });
@@ -304,6 +318,24 @@ impl<'a> Download<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Files that are done are never written again: what another program changed there is not fetched.
+    fn go_around_changes(&self, session: &mut Session) -> Result<(), Failure> {
+        let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return Ok(()) };
+        let info = Arc::clone(&torrent.info);
+        if let Some((changed, other)) = self.changes.in_the_way(&info) {
+            let (changed, other) = (session.file_name(changed), session.file_name(other));
+            let message =
+                format!("another program changed {changed}, and {other} needs a piece that both are in");
+            return Err(Failure::new(ExitCode::Integrity, "E_CHANGED", message)
+                .hint(format!("mend it, move it away, or fetch it again: {}", self.request.resume_command)));
+        }
+        let now = session.driver.now();
+        if let Some(swarm) = session.driver.peer.swarm_mut(session.torrent) {
+            swarm.set_priorities(now, &self.changes.priorities(&info));
+        }
+        Ok(())
     }
 
     fn tell_writer(&self, piece: u32) {
@@ -370,6 +402,11 @@ impl<'a> Download<'a> {
         self.complete = true;
         let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return };
         let info = Arc::clone(&torrent.info);
+        let now = session.driver.now();
+        if let Some(swarm) = session.driver.peer.swarm_mut(session.torrent) {
+            // What gets lost from now on is never fetched: the files are the user's own, and only read.
+            swarm.set_priorities(now, &vec![Priority::Skip; info.layout.files().len()]);
+        }
         let downloaded = session.stats().downloaded;
         let seconds = session.driver.now().since(self.started).as_secs_f64();
         let path = self.request.into.join(&info.name);
