@@ -50,6 +50,8 @@ struct Download<'a> {
     request: &'a Get,
     selection: Selection,
     started: Instant,
+    /// When it must have ended.
+    until: Option<Instant>,
     /// When something last moved, and what had been done then.
     moved: (Instant, u64),
     /// Waiting for room since then.
@@ -62,19 +64,23 @@ struct Download<'a> {
 impl<'a> Download<'a> {
     async fn run(session: &mut Session, request: &'a Get) -> Result<Outcome, Failure> {
         let stop = session.stop.clone();
+        let started = session.driver.now();
+        let limit = request.timeout.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
+        let until = limit.map(|limit| started + limit);
         let source = tokio::select! {
             source = source::open(&request.link, session.driver.http()) => source?,
             () = stop.requested() => return Ok(Outcome::Interrupted),
+            () = pass(limit) => return Err(time_is_up(session, request)),
         };
         let indexes = match &source {
             Source::Magnet(magnet) => magnet.select.clone(),
             Source::Torrent(_) => Vec::new(),
         };
-        let started = session.driver.now();
         let mut download = Self {
             request,
             selection: Selection::new(&request.select, &indexes)?,
             started,
+            until,
             moved: (started, 0),
             room_check: None,
             writer: None,
@@ -124,9 +130,11 @@ impl<'a> Download<'a> {
         session.driver.accept_peers();
         trackers.extend(self.request.trackers.iter().map(|url| vec![url.clone()]));
         let peers: Vec<String> = named.into_iter().chain(self.request.peers.iter().cloned()).collect();
+        let left = self.until.map(|until| until.since(session.driver.now()));
         let addrs = tokio::select! {
             addrs = resolve(&peers, &session.sink) => addrs,
             () = session.stop.requested() => return Ok(false),
+            () = pass(left) => return Err(time_is_up(session, self.request)),
         };
         let now = session.driver.now();
         let (peer, torrent) = (&mut session.driver.peer, session.torrent);
@@ -179,8 +187,11 @@ impl<'a> Download<'a> {
         let store = session.driver.store.add(add.clone()).map_err(|error| add_failure(&error))?;
         let torrent = Torrent { store: store.clone(), info: Arc::clone(&info), hashes: Arc::clone(&hashes) };
         let Some(Opened { outcome, files: named }) =
-            session.open(add, torrent, CheckMode::Resume, None).await?
+            session.open(add, torrent, CheckMode::Resume, self.until).await?
         else {
+            if !session.stop.is_requested() {
+                return Err(time_is_up(session, self.request));
+            }
             return Ok(false);
         };
         refuse_conflicts(&outcome)?;
@@ -452,14 +463,10 @@ impl<'a> Download<'a> {
 
     /// Ends what has taken longer than the user allows.
     fn watch_limit(&self, session: &Session) -> Result<(), Failure> {
-        let passed = |limit| session.driver.now().since(self.started).as_secs_f64() >= limit;
-        if !self.request.timeout.is_some_and(passed) {
-            return Ok(());
+        if self.until.is_some_and(|until| session.driver.now() >= until) {
+            return Err(time_is_up(session, self.request));
         }
-        let message =
-            format!("the time limit has passed with {} of {} bytes", session.done(), session.wanted);
-        Err(Failure::new(ExitCode::Timeout, "E_TIMEOUT", message)
-            .hint(format!("go on with: {}", self.request.resume_command)))
+        Ok(())
     }
 
     fn stalled(&self, session: &Session) -> Failure {
@@ -487,6 +494,20 @@ impl<'a> Download<'a> {
             .hint(format!("what is here is kept; go on with: {}{again}", self.request.resume_command)),
         }
     }
+}
+
+/// Waits for so long; for ever without a limit.
+async fn pass(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn time_is_up(session: &Session, request: &Get) -> Failure {
+    let message = format!("the time limit has passed with {} of {} bytes", session.done(), session.wanted);
+    Failure::new(ExitCode::Timeout, "E_TIMEOUT", message)
+        .hint(format!("go on with: {}", request.resume_command))
 }
 
 fn refuse_conflicts(outcome: &CheckOutcome) -> Result<(), Failure> {
