@@ -1,6 +1,8 @@
 //! Commands that talk to peers: `share`, `get`, `tracker`.
 
 use std::ffi::OsStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,7 +22,7 @@ fn runtime() -> anyhow::Result<Runtime> {
 
 /// Ctrl-C or SIGTERM asks for an orderly end; a second one ends at once. On a thread of its own: the
 /// one that drives the node may be waiting for a disk just then.
-fn watch_signals(stop: Stop) -> anyhow::Result<()> {
+fn watch_signals(stop: Stop, first: Arc<AtomicU8>) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let (mut interrupt, mut terminate) = {
         let _entered = runtime.enter();
@@ -37,6 +39,7 @@ fn watch_signals(stop: Stop) -> anyhow::Result<()> {
                 std::process::exit(code as i32);
             }
             asked = true;
+            first.store(code as u8, Ordering::Relaxed);
             stop.request();
         }
     };
@@ -47,17 +50,28 @@ fn watch_signals(stop: Stop) -> anyhow::Result<()> {
         .context("the thread for signals does not start")
 }
 
-/// Runs `work` until it ends, with signals watched beside it.
-fn drive<T>(stop: &Stop, work: impl Future<Output = T>) -> anyhow::Result<T> {
-    watch_signals(stop.clone())?;
+/// Runs `work` until it ends, with signals watched beside it. Work that a signal cancelled ends with the
+/// signal's code.
+fn drive<T>(
+    stop: &Stop,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> anyhow::Result<Result<T, Failure>> {
+    let signal = Arc::new(AtomicU8::new(ExitCode::Interrupted as u8));
+    watch_signals(stop.clone(), Arc::clone(&signal))?;
     let runtime = runtime()?;
-    let result = runtime.block_on(work);
+    let result = runtime.block_on(work).map_err(|mut failure| {
+        if failure.exit == ExitCode::Interrupted as u8 {
+            failure.exit = signal.load(Ordering::Relaxed);
+        }
+        failure
+    });
     // A name server that does not answer is not waited for.
     runtime.shutdown_background();
     Ok(result)
 }
 
-/// `peerage share`: 0 when it was ended by Ctrl-C or SIGTERM, which is how a share ends.
+/// `peerage share`: 0 when it was ended by Ctrl-C or SIGTERM, which is how a share ends; 130 or 143 when
+/// that was before it had printed its link.
 pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
     let config = context.node_config(&args.network)?;
     let request = request::Share {
