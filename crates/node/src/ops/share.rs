@@ -71,7 +71,7 @@ async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Prepared, 
             return Err(cancelled());
         }
     };
-    let Made { mut metainfo, paths, identities } =
+    let Made { mut metainfo, paths, identities, .. } =
         made.map_err(|error| Failure::new(ExitCode::Unclassified, "E_HASH", error.to_string()))??;
     metainfo.trackers = request.trackers.iter().map(|url| vec![url.clone()]).collect();
     Ok(Prepared { metainfo, place: Place::Files(paths), check: CheckMode::JustHashed(identities) })
