@@ -78,6 +78,8 @@ pub struct Created {
     pub piece_length: u32,
     /// Number of pieces.
     pub pieces: u32,
+    /// What its maker should know, such as files that were left out.
+    pub warnings: Vec<String>,
 }
 
 /// `peerage verify`: whether data on disk is what a torrent describes.
@@ -93,6 +95,8 @@ pub struct Verification {
     pub pieces: u32,
     /// Files with a wrong or missing piece.
     pub bad_files: Vec<BadFile>,
+    /// What its reader should know, such as pieces that cannot be judged.
+    pub warnings: Vec<String>,
 }
 
 /// A file that is not what a torrent describes.

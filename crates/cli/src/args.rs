@@ -237,9 +237,9 @@ pub struct Verify {
 /// `peerage tracker`.
 #[derive(Debug, Args)]
 pub struct Tracker {
-    /// Address and port, for HTTP and UDP
-    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:6969", env = "PEERAGE_TRACKER_LISTEN")]
-    pub listen: SocketAddr,
+    /// Address and port, for HTTP and UDP [default: every address, port 6969]
+    #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_TRACKER_LISTEN")]
+    pub listen: Option<SocketAddr>,
     /// Seconds that peers are told to wait between announces
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30m")]
     pub interval: Duration,

@@ -39,13 +39,13 @@ const KNOWN: &[Known] = &[
         key: "network.connections",
         default: "200",
         help: "Open connections at most",
-        check: check_number::<u16>,
+        check: check_count,
     },
     Known {
         key: "network.half_open",
         default: "64",
         help: "Connections being opened at most",
-        check: check_number::<u16>,
+        check: check_count,
     },
     Known {
         key: "network.allow_local",
@@ -102,6 +102,14 @@ fn check_listen(text: &str) -> Result<(), String> {
 
 fn check_number<T: std::str::FromStr>(text: &str) -> Result<(), String> {
     text.parse::<T>().map(drop).map_err(|_| "is not a number that fits".into())
+}
+
+/// None at all would be a peer that can never meet another.
+fn check_count(text: &str) -> Result<(), String> {
+    match text.parse::<u16>() {
+        Ok(1..) => Ok(()),
+        _ => Err("is not a number from 1 to 65535".into()),
+    }
 }
 
 fn check_threads(text: &str) -> Result<(), String> {
@@ -342,6 +350,8 @@ mod tests {
             ("[limits\n", "line 1"),
             ("port = 1\n", "outside a section"),
             ("[network]\nport = 99999\n", "is not a number that fits"),
+            ("[network]\nconnections = 0\n", "line 2: `network.connections`: `0` is not a number from 1 to"),
+            ("[network]\nhalf_open = 65536\n", "is not a number from 1 to 65535"),
         ] {
             let failure = load(text, &[], &[]).unwrap_err();
             assert!(failure.message.contains(part), "{text:?} gave {}", failure.message);

@@ -26,7 +26,6 @@ impl Stop {
     pub fn request(&self) {
         self.0.requested.store(true, Ordering::Release);
         self.0.notify.notify_waiters();
-        self.0.notify.notify_one();
     }
 
     /// Whether the end was asked for.
@@ -37,8 +36,28 @@ impl Stop {
 
     /// Waits until it is.
     pub async fn requested(&self) {
-        while !self.is_requested() {
-            self.0.notify.notified().await;
+        // From here on it is woken, before it looks: the request may come from another thread between
+        // the two.
+        let notified = self.0.notify.notified();
+        if !self.is_requested() {
+            notified.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_from_another_thread_reaches_everyone() {
+        for _ in 0..200 {
+            let stop = Stop::new();
+            let other = stop.clone();
+            let thread = std::thread::spawn(move || other.request());
+            tokio::join!(stop.requested(), stop.requested());
+            stop.requested().await;
+            thread.join().unwrap();
         }
     }
 }

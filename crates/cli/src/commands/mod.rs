@@ -30,7 +30,10 @@ impl Context {
     /// The configuration in force.
     fn config(&self) -> anyhow::Result<Config> {
         let required = self.global.config.is_some();
-        Ok(Config::load(&self.paths.config, required, std::env::vars(), &self.global.set)?)
+        // A variable that is no text is none of ours, and no reason to fail.
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Ok(Config::load(&self.paths.config, required, variables, &self.global.set)?)
     }
 
     /// The configuration of a node, with a command's network options over it.

@@ -14,7 +14,12 @@ use crate::args::{Cli, Config, ConfigCommand};
 
 /// `peerage paths`.
 pub fn show_paths(context: &Context) -> anyhow::Result<ExitCode> {
-    context.output.reply(&context.paths, |paths| {
+    let mut paths = context.paths.clone();
+    // A wrong configuration is no reason not to say where it is.
+    if let Some(folder) = context.config().ok().and_then(|config| config.download_folder()) {
+        paths.downloads = folder;
+    }
+    context.output.reply(&paths, |paths| {
         format!(
             "config     {}\ndata       {}\nstate      {}\ncache      {}\nruntime    {}\ndownloads  {}\n",
             paths.config.display(),

@@ -1,9 +1,12 @@
 //! Commands that talk to peers: `share`, `get`, `tracker`.
 
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use peerage_api::error::ExitCode;
+use peerage_api::error::{ExitCode, Failure};
 use peerage_api::request;
 use peerage_node::{Outcome, Stop};
 use tokio::runtime::Runtime;
@@ -17,39 +20,58 @@ fn runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime does not start")
 }
 
-/// Ctrl-C or SIGTERM asks for an orderly end; a second one ends at once.
-async fn watch_signals(stop: Stop) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
+/// Ctrl-C or SIGTERM asks for an orderly end; a second one ends at once. On a thread of its own: the
+/// one that drives the node may be waiting for a disk just then.
+fn watch_signals(stop: Stop, first: Arc<AtomicU8>) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let (mut interrupt, mut terminate) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
-    let mut asked = false;
-    loop {
-        let code = tokio::select! {
-            _ = interrupt.recv() => ExitCode::Interrupted,
-            _ = terminate.recv() => ExitCode::Terminated,
-        };
-        if asked {
-            std::process::exit(code as i32);
+    let watch = async move {
+        let mut asked = false;
+        loop {
+            let code = tokio::select! {
+                _ = interrupt.recv() => ExitCode::Interrupted,
+                _ = terminate.recv() => ExitCode::Terminated,
+            };
+            if asked {
+                std::process::exit(code as i32);
+            }
+            asked = true;
+            first.store(code as u8, Ordering::Relaxed);
+            stop.request();
         }
-        asked = true;
-        stop.request();
-    }
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || runtime.block_on(watch))
+        .map(drop)
+        .context("the thread for signals does not start")
 }
 
-/// Runs `work` until it ends, with signals watched beside it.
-fn drive<T>(stop: &Stop, work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let stop = stop.clone();
-    Ok(runtime()?.block_on(async move {
-        let signals = tokio::spawn(watch_signals(stop));
-        let result = work.await;
-        signals.abort();
-        result
-    }))
+/// Runs `work` until it ends, with signals watched beside it. Work that a signal cancelled ends with the
+/// signal's code.
+fn drive<T>(
+    stop: &Stop,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> anyhow::Result<Result<T, Failure>> {
+    let signal = Arc::new(AtomicU8::new(ExitCode::Interrupted as u8));
+    watch_signals(stop.clone(), Arc::clone(&signal))?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(work).map_err(|mut failure| {
+        if failure.exit == ExitCode::Interrupted as u8 {
+            failure.exit = signal.load(Ordering::Relaxed);
+        }
+        failure
+    });
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
+    Ok(result)
 }
 
-/// `peerage share`: 0 when it was ended by Ctrl-C or SIGTERM, which is how a share ends.
+/// `peerage share`: 0 when it was ended by Ctrl-C or SIGTERM, which is how a share ends; 130 or 143 when
+/// that was before it had printed its link.
 pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
     let config = context.node_config(&args.network)?;
     let request = request::Share {
@@ -70,6 +92,12 @@ pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
 
 /// `peerage get`: 0 when complete and verified, 7 when it was interrupted and can go on.
 pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
+    if args.stdout && context.global.json {
+        let message = "with --stdout the content goes to stdout, where --json would print its events";
+        return Err(Failure::new(ExitCode::Usage, "E_USAGE", message)
+            .hint("leave one of the two away; PEERAGE_JSON in the environment counts as --json")
+            .into());
+    }
     let mut config = context.node_config(&args.network)?;
     config.allow_local |= args.network.allow_local;
     let settings = context.config()?;
@@ -115,14 +143,35 @@ pub fn tracker(context: Context, args: &Tracker) -> anyhow::Result<ExitCode> {
 
 /// The command as the user can paste it again.
 fn command_line() -> String {
-    let quote = |text: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-        if !text.is_empty() && text.chars().all(plain) {
-            text.to_owned()
-        } else {
-            format!("'{}'", text.replace('\'', "'\\''"))
-        }
-    };
-    let arguments = std::env::args().skip(1).map(|argument| quote(&argument));
-    std::iter::once("peerage".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+    // Under its own name it is found on the path; under another, only as it was called.
+    let mut arguments = std::env::args_os();
+    let called = arguments.next().unwrap_or_default();
+    let named = std::path::Path::new(&called).file_name().is_none_or(|name| name == "peerage");
+    let program = if named { "peerage".into() } else { quoted(&called) };
+    std::iter::once(program).chain(arguments.map(|argument| quoted(&argument))).collect::<Vec<_>>().join(" ")
+}
+
+/// An argument as a shell reads it; what is no text is shown as well as it can be.
+fn quoted(argument: &OsStr) -> String {
+    let text = argument.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn arguments_are_quoted_for_the_shell() {
+        assert_eq!(quoted(OsStr::new("a/b.torrent")), "a/b.torrent");
+        assert_eq!(quoted(OsStr::new("it's")), "'it'\\''s'");
+        assert_eq!(quoted(OsStr::new("")), "''");
+        assert_eq!(quoted(OsStr::from_bytes(b"\xff")), "'\u{fffd}'");
+    }
 }

@@ -218,6 +218,12 @@ impl Driver {
         self.accepting = true;
     }
 
+    /// What another thread calls to have the turn under way end.
+    pub(crate) fn waker(&self) -> impl Fn() + Send + 'static {
+        let inbox = self.inbox.clone();
+        move || inbox.put_all([])
+    }
+
     /// The guarded HTTP client.
     pub(crate) fn http(&self) -> &peerage_net::http::Client {
         &self.web
@@ -236,13 +242,14 @@ impl Driver {
         let deadline = self.started + std::time::Duration::from_micros(deadline.as_micros().min(1 << 52));
         tokio::select! {
             biased;
+            // First, as the others are never idle on a busy node, and are looked at below in any case.
+            (stream, addr) = self.listener.accept(), if self.accepting => self.on_accept(stream, addr),
             () = self.inbox.wait() => {}
             event = self.net.recv() => {
                 if let Some(event) = event {
                     self.on_net(event);
                 }
             }
-            (stream, addr) = self.listener.accept(), if self.accepting => self.on_accept(stream, addr),
             () = tokio::time::sleep_until(deadline.into()) => {}
         }
         for _ in 0..EVENTS_PER_TURN {

@@ -22,6 +22,8 @@ pub(super) struct Made {
     pub paths: Vec<PathBuf>,
     /// What they looked like when they were hashed.
     pub identities: Arc<[FileIdentity]>,
+    /// What the user has been told of.
+    pub warnings: Vec<String>,
 }
 
 /// Hashes `paths` on all cores.
@@ -46,10 +48,15 @@ pub(super) fn make(
         cancel,
     };
     let hashed = hash_paths(&request).map_err(|error| hash_failure(&error))?;
-    for message in hashed.warnings {
-        sink(Event::Warning { message });
+    for message in &hashed.warnings {
+        sink(Event::Warning { message: message.clone() });
     }
-    Ok(Made { metainfo: hashed.metainfo, paths: hashed.paths, identities: hashed.identities })
+    Ok(Made {
+        metainfo: hashed.metainfo,
+        paths: hashed.paths,
+        identities: hashed.identities,
+        warnings: hashed.warnings,
+    })
 }
 
 /// Makes a `.torrent` file.
@@ -73,7 +80,7 @@ pub fn create(request: &Create, sink: &Sink) -> Result<Created, Failure> {
     let paths = [request.path.clone()];
     let name = request.name.clone();
     let cancel = Arc::new(AtomicBool::new(false));
-    let Made { mut metainfo, .. } =
+    let Made { mut metainfo, warnings, .. } =
         make(&paths, name, request.piece_length, version, request.private, sink, cancel)?;
     metainfo.trackers = request.trackers.iter().map(|url| vec![url.clone()]).collect();
     metainfo.web_seeds.clone_from(&request.web_seeds);
@@ -92,6 +99,7 @@ pub fn create(request: &Create, sink: &Sink) -> Result<Created, Failure> {
         total: info.layout.total_len(),
         piece_length: info.layout.nominal_piece_len(),
         pieces: info.layout.pieces(),
+        warnings,
     })
 }
 

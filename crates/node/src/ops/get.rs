@@ -15,8 +15,9 @@ use peerage_peer::TorrentParams;
 use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place, Report};
 use peerage_swarm::{Event as SwarmEvent, PauseReason, Priority};
 
+use super::changes::Changes;
 use super::selection::Selection;
-use super::session::{Session, add_failure, early_stage, resolve};
+use super::session::{Opened, Session, add_failure, early_stage, resolve};
 use super::source::{self, Source};
 use super::stdout::Writer;
 use super::{Outcome, io_failure};
@@ -49,33 +50,41 @@ struct Download<'a> {
     request: &'a Get,
     selection: Selection,
     started: Instant,
+    /// When it must have ended.
+    until: Option<Instant>,
     /// When something last moved, and what had been done then.
     moved: (Instant, u64),
     /// Waiting for room since then.
     room_check: Option<Instant>,
     writer: Option<Writer>,
+    changes: Changes,
     complete: bool,
 }
 
 impl<'a> Download<'a> {
     async fn run(session: &mut Session, request: &'a Get) -> Result<Outcome, Failure> {
         let stop = session.stop.clone();
+        let started = session.driver.now();
+        let limit = request.timeout.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
+        let until = limit.map(|limit| started + limit);
         let source = tokio::select! {
             source = source::open(&request.link, session.driver.http()) => source?,
             () = stop.requested() => return Ok(Outcome::Interrupted),
+            () = pass(limit) => return Err(time_is_up(session, request)),
         };
         let indexes = match &source {
             Source::Magnet(magnet) => magnet.select.clone(),
             Source::Torrent(_) => Vec::new(),
         };
-        let started = session.driver.now();
         let mut download = Self {
             request,
             selection: Selection::new(&request.select, &indexes)?,
             started,
+            until,
             moved: (started, 0),
             room_check: None,
             writer: None,
+            changes: Changes::default(),
             complete: false,
         };
         if download.begin(session, source).await? {
@@ -94,6 +103,7 @@ impl<'a> Download<'a> {
         };
         let mut params = TorrentParams::new(hashes);
         params.private = private;
+        params.config.upload_slots = session.upload_slots;
         session.torrent = session
             .driver
             .peer
@@ -120,7 +130,12 @@ impl<'a> Download<'a> {
         session.driver.accept_peers();
         trackers.extend(self.request.trackers.iter().map(|url| vec![url.clone()]));
         let peers: Vec<String> = named.into_iter().chain(self.request.peers.iter().cloned()).collect();
-        let addrs = resolve(&peers, &session.sink).await;
+        let left = self.until.map(|until| until.since(session.driver.now()));
+        let addrs = tokio::select! {
+            addrs = resolve(&peers, &session.sink) => addrs,
+            () = session.stop.requested() => return Ok(false),
+            () = pass(left) => return Err(time_is_up(session, self.request)),
+        };
         let now = session.driver.now();
         let (peer, torrent) = (&mut session.driver.peer, session.torrent);
         for addr in addrs {
@@ -171,15 +186,22 @@ impl<'a> Download<'a> {
         };
         let store = session.driver.store.add(add.clone()).map_err(|error| add_failure(&error))?;
         let torrent = Torrent { store: store.clone(), info: Arc::clone(&info), hashes: Arc::clone(&hashes) };
-        let Some(outcome) = session.open(add, torrent, CheckMode::Resume).await else { return Ok(false) };
+        let Some(Opened { outcome, files: named }) =
+            session.open(add, torrent, CheckMode::Resume, self.until).await?
+        else {
+            if !session.stop.is_requested() {
+                return Err(time_is_up(session, self.request));
+            }
+            return Ok(false);
+        };
         refuse_conflicts(&outcome)?;
+        heed_errors(session, &wanted, &outcome.errors)?;
         if self.request.stdout {
-            self.writer = Some(start_writer(&info, &wanted, store)?);
+            self.writer = Some(start_writer(&info, &wanted, store, session.driver.waker())?);
             outcome.have.iter().for_each(|piece| self.tell_writer(piece));
         }
-        let priorities =
-            wanted.iter().map(|wanted| if *wanted { Priority::Normal } else { Priority::Skip }).collect();
-        session.set_content(&hashes, &outcome.have, priorities);
+        self.changes = Changes::new(&info, &wanted, &outcome.have);
+        session.set_content(&hashes, &outcome.have, self.changes.priorities(&info));
         if self.request.sequential {
             let first = files
                 .iter()
@@ -192,6 +214,9 @@ impl<'a> Download<'a> {
             }
         }
         self.moved = (session.driver.now(), session.done());
+        for report in named {
+            self.on_file(session, report)?;
+        }
         Ok(true)
     }
 
@@ -209,9 +234,12 @@ impl<'a> Download<'a> {
             while let Some(news) = session.driver.news() {
                 self.on_news(session, news).await?;
             }
-            if !self.complete && self.is_done(session) {
+            if !self.complete && self.is_done(session) && !self.changes.is_waiting() {
                 self.settle_files(session).await?;
-                self.finish(session)?;
+                if !self.write_out(session).await? {
+                    return Ok(Outcome::Interrupted);
+                }
+                self.finish(session);
                 if !self.request.seed {
                     return Ok(Outcome::Complete);
                 }
@@ -221,10 +249,8 @@ impl<'a> Download<'a> {
                 session.tell(Event::Stats(session.stats()));
                 self.look_for_room(session);
                 self.watch_time(session)?;
-                if let Some(Err(error)) = self.writer.as_ref().and_then(Writer::ended) {
-                    return Err(io_failure("standard output", &error));
-                }
             }
+            self.look_at_writer()?;
         }
     }
 
@@ -265,21 +291,60 @@ impl<'a> Download<'a> {
                 )
                 .hint(format!("mend it, then go on with: {}", self.request.resume_command)));
             }
-            News::Store(Report::FileBlocked { error, taken, .. }) => {
-                let (exit, code) =
-                    if taken { (ExitCode::Conflict, "E_EXISTS") } else { (ExitCode::Unclassified, "E_DISK") };
-                return Err(Failure::new(exit, code, error)
-                    .hint(format!("mend that, then go on with: {}", self.request.resume_command)));
-            }
-            News::Store(Report::FileDone { file, .. }) => {
-                let name = session.file_name(file);
-                let info =
-                    session.driver.torrents.get(&session.torrent).map(|torrent| Arc::clone(&torrent.info));
-                if let Some(info) = info {
-                    session.tell(Event::FileDone { path: self.folder(&info).join(name) });
+            News::Store(report @ (Report::Lost { .. } | Report::Rechecked { .. })) => {
+                let known = match &report {
+                    Report::Lost { file, .. } => self.changes.lose(*file),
+                    Report::Rechecked { file, good, .. } => self.changes.judge(*file, good),
+                    _ => false,
+                };
+                session.report(News::Store(report));
+                if known && !self.complete {
+                    self.go_around_changes(session)?;
                 }
             }
+            News::Store(report @ (Report::FileDone { .. } | Report::FileBlocked { .. })) => {
+                self.on_file(session, report)?;
+            }
             other => session.report(other),
+        }
+        Ok(())
+    }
+
+    /// A file took its name, or could not.
+    fn on_file(&mut self, session: &mut Session, report: Report) -> Result<(), Failure> {
+        match report {
+            Report::FileBlocked { error, taken, .. } => {
+                let (exit, code) =
+                    if taken { (ExitCode::Conflict, "E_EXISTS") } else { (ExitCode::Unclassified, "E_DISK") };
+                Err(Failure::new(exit, code, error)
+                    .hint(format!("mend that, then go on with: {}", self.request.resume_command)))
+            }
+            Report::FileDone { file, .. } => {
+                self.changes.done(file);
+                if let Some(torrent) = session.driver.torrents.get(&session.torrent) {
+                    let path = self.folder(&torrent.info).join(session.file_name(file));
+                    session.tell(Event::FileDone { path });
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Files that are done are never written again: what another program changed there is not fetched.
+    fn go_around_changes(&self, session: &mut Session) -> Result<(), Failure> {
+        let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return Ok(()) };
+        let info = Arc::clone(&torrent.info);
+        if let Some((changed, other)) = self.changes.in_the_way(&info) {
+            let (changed, other) = (session.file_name(changed), session.file_name(other));
+            let message =
+                format!("another program changed {changed}, and {other} needs a piece that both are in");
+            return Err(Failure::new(ExitCode::Integrity, "E_CHANGED", message)
+                .hint(format!("mend it, move it away, or fetch it again: {}", self.request.resume_command)));
+        }
+        let now = session.driver.now();
+        if let Some(swarm) = session.driver.peer.swarm_mut(session.torrent) {
+            swarm.set_priorities(now, &self.changes.priorities(&info));
         }
         Ok(())
     }
@@ -315,12 +380,43 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    fn finish(&mut self, session: &mut Session) -> Result<(), Failure> {
+    /// Waits until the reader of our output has taken all of it, and serves meanwhile. `false` when the
+    /// user stopped it.
+    async fn write_out(&mut self, session: &mut Session) -> Result<bool, Failure> {
+        loop {
+            self.look_at_writer()?;
+            let Some(writer) = &mut self.writer else { return Ok(true) };
+            writer.close();
+            if session.stop.is_requested() {
+                return Ok(false);
+            }
+            session.turn().await;
+            while let Some(news) = session.driver.news() {
+                self.on_news(session, news).await?;
+            }
+            if session.tick() {
+                session.tell(Event::Progress(session.progress(self.stage(session))));
+                session.tell(Event::Stats(session.stats()));
+                self.watch_limit(session)?;
+            }
+        }
+    }
+
+    /// The end of writing to standard output: good, or a failure.
+    fn look_at_writer(&mut self) -> Result<(), Failure> {
+        let Some(result) = self.writer.as_ref().and_then(Writer::ended) else { return Ok(()) };
+        self.writer = None;
+        result.map_err(|error| io_failure("standard output", &error))
+    }
+
+    fn finish(&mut self, session: &mut Session) {
         self.complete = true;
-        let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return Ok(()) };
+        let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return };
         let info = Arc::clone(&torrent.info);
-        if let Some(writer) = self.writer.take() {
-            writer.finish().map_err(|error| io_failure("standard output", &error))?;
+        let now = session.driver.now();
+        if let Some(swarm) = session.driver.peer.swarm_mut(session.torrent) {
+            // What gets lost from now on is never fetched: the files are the user's own, and only read.
+            swarm.set_priorities(now, &vec![Priority::Skip; info.layout.files().len()]);
         }
         let downloaded = session.stats().downloaded;
         let seconds = session.driver.now().since(self.started).as_secs_f64();
@@ -328,7 +424,6 @@ impl<'a> Download<'a> {
         if !self.request.stdout {
             session.tell(Event::Complete { path, downloaded, seconds });
         }
-        Ok(())
     }
 
     /// A download that waits for room goes on when there is some.
@@ -358,17 +453,18 @@ impl<'a> Download<'a> {
         if done != self.moved.1 {
             self.moved = (now, done);
         }
-        let passed = |since: Instant, limit: Option<f64>| {
-            limit.is_some_and(|limit| now.since(since).as_secs_f64() >= limit)
-        };
-        if passed(self.started, self.request.timeout) {
-            let message =
-                format!("the time limit has passed with {} of {} bytes", session.done(), session.wanted);
-            return Err(Failure::new(ExitCode::Timeout, "E_TIMEOUT", message)
-                .hint(format!("go on with: {}", self.request.resume_command)));
-        }
-        if passed(self.moved.0, self.request.stall_timeout) {
+        self.watch_limit(session)?;
+        let passed = |limit| now.since(self.moved.0).as_secs_f64() >= limit;
+        if self.request.stall_timeout.is_some_and(passed) {
             return Err(self.stalled(session));
+        }
+        Ok(())
+    }
+
+    /// Ends what has taken longer than the user allows.
+    fn watch_limit(&self, session: &Session) -> Result<(), Failure> {
+        if self.until.is_some_and(|until| session.driver.now() >= until) {
+            return Err(time_is_up(session, self.request));
         }
         Ok(())
     }
@@ -400,6 +496,20 @@ impl<'a> Download<'a> {
     }
 }
 
+/// Waits for so long; for ever without a limit.
+async fn pass(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn time_is_up(session: &Session, request: &Get) -> Failure {
+    let message = format!("the time limit has passed with {} of {} bytes", session.done(), session.wanted);
+    Failure::new(ExitCode::Timeout, "E_TIMEOUT", message)
+        .hint(format!("go on with: {}", request.resume_command))
+}
+
 fn refuse_conflicts(outcome: &CheckOutcome) -> Result<(), Failure> {
     let Some(first) = outcome.conflicts.first() else { return Ok(()) };
     let more = match outcome.conflicts.len() {
@@ -414,7 +524,39 @@ fn refuse_conflicts(outcome: &CheckOutcome) -> Result<(), Failure> {
     .hint("move it away, or choose another folder with -o DIR; nothing was changed"))
 }
 
-fn start_writer(info: &Info, wanted: &[bool], store: peerage_store::TorrentStore) -> Result<Writer, Failure> {
+/// A wanted file that could not be made, moved or named ends the download; of others the user is told.
+fn heed_errors(session: &Session, wanted: &[bool], errors: &[String]) -> Result<(), Failure> {
+    let Some(torrent) = session.driver.torrents.get(&session.torrent) else { return Ok(()) };
+    let paths: Vec<(String, bool)> = wanted
+        .iter()
+        .enumerate()
+        .map(|(file, wanted)| (torrent.store.path(file).display().to_string(), *wanted))
+        .collect();
+    for error in errors {
+        if is_about_wanted(&paths, error) {
+            return Err(Failure::new(ExitCode::Unclassified, "E_DISK", error)
+                .hint("mend that, then run the same command again"));
+        }
+        session.tell(Event::Warning { message: error.clone() });
+    }
+    Ok(())
+}
+
+/// Whether the check's error, `PATH: what went wrong`, is about a wanted one of `paths`. What only
+/// changed during the check is fetched again.
+fn is_about_wanted(paths: &[(String, bool)], error: &str) -> bool {
+    let of_file = |path: &str| error.strip_prefix(path).is_some_and(|rest| rest.starts_with(": "));
+    // A path may itself go on as another's error would.
+    let longest = paths.iter().filter(|(path, _)| of_file(path)).max_by_key(|(path, _)| path.len());
+    longest.is_some_and(|(_, wanted)| *wanted)
+}
+
+fn start_writer(
+    info: &Info,
+    wanted: &[bool],
+    store: peerage_store::TorrentStore,
+    wake: impl FnOnce() + Send + 'static,
+) -> Result<Writer, Failure> {
     let files = info.layout.files();
     let mut chosen =
         (0..files.len()).filter(|index| wanted.get(*index) == Some(&true) && files[*index].attr.is_stored());
@@ -426,10 +568,24 @@ fn start_writer(info: &Info, wanted: &[bool], store: peerage_store::TorrentStore
         )
         .hint("choose one with --select; `peerage inspect` lists the files of a torrent"));
     };
-    Writer::start(info, file, store).map_err(|error| io_failure("cannot start a thread", &error))
+    Writer::start(info, file, store, wake).map_err(|error| io_failure("cannot start a thread", &error))
 }
 
 /// Bytes that may still be written to the disk of `folder`; none when it cannot be told.
 fn free_bytes(folder: &Path) -> u64 {
     rustix::fs::statvfs(folder).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_wanted_files_are_told_from_others() {
+        let paths = [("d/a".to_owned(), true), ("d/a: b".to_owned(), false), ("d/c".to_owned(), true)];
+        assert!(is_about_wanted(&paths, "d/a: permission denied"));
+        assert!(!is_about_wanted(&paths, "d/a: b: permission denied"));
+        assert!(!is_about_wanted(&paths, "d/c changed while it was being checked"));
+        assert!(!is_about_wanted(&paths, "permission denied"));
+    }
 }

@@ -1,5 +1,6 @@
 //! What users ask of a node, one file for each.
 
+mod changes;
 mod create;
 mod get;
 mod inspect;

@@ -29,29 +29,53 @@ pub(super) struct Session {
     pub stop: Stop,
     /// Bytes that are wanted; 0 while unknown.
     pub wanted: u64,
+    /// Peers served at once, where the user limits it.
+    pub upload_slots: Option<usize>,
     next_tick: Instant,
+}
+
+/// What the opening of a torrent has found and done.
+pub(super) struct Opened {
+    pub outcome: CheckOutcome,
+    /// Of files that took their names, or could not: [`Report::FileDone`], [`Report::FileBlocked`].
+    pub files: Vec<Report>,
 }
 
 impl Session {
     pub fn start(config: &NodeConfig, sink: Sink, stop: Stop) -> Result<Self, Failure> {
         let driver = Driver::start(config)?;
         let next_tick = driver.now() + TICK;
-        Ok(Self { driver, torrent: TorrentId(0), sink, stop, wanted: 0, next_tick })
+        let upload_slots = config.upload_slots;
+        Ok(Self { driver, torrent: TorrentId(0), sink, stop, wanted: 0, upload_slots, next_tick })
     }
 
     pub fn tell(&self, event: Event) {
         (self.sink)(event);
     }
 
-    /// Opens the torrent's files and checks them as `mode` says. `None` when the user stopped it.
-    pub async fn open(&mut self, add: AddTorrent, torrent: Torrent, mode: CheckMode) -> Option<CheckOutcome> {
+    /// Opens the torrent's files and checks them as `mode` says. `None` when the user stopped it, or it
+    /// went on `until` the end of the time there is.
+    ///
+    /// # Errors
+    /// The check ended by itself.
+    pub async fn open(
+        &mut self,
+        add: AddTorrent,
+        torrent: Torrent,
+        mode: CheckMode,
+        until: Option<Instant>,
+    ) -> Result<Option<Opened>, Failure> {
         debug_assert_eq!(add.id, self.torrent);
         let store = torrent.store.clone();
         self.driver.torrents.insert(self.torrent, torrent);
         store.check(mode);
         let mut cancelled = false;
+        let mut files = Vec::new();
         loop {
-            if self.stop.is_requested() && !cancelled {
+            // Nobody else looks at the time meanwhile, and a turn ends at once where it has come.
+            self.tick();
+            let late = until.is_some_and(|until| self.driver.now() >= until);
+            if (self.stop.is_requested() || late) && !cancelled {
                 store.cancel_check();
                 cancelled = true;
             }
@@ -61,8 +85,16 @@ impl Session {
                     News::Store(Report::CheckProgress { done, total, .. }) => {
                         self.tell(Event::Hashing { done, total });
                     }
+                    News::Store(report @ (Report::FileDone { .. } | Report::FileBlocked { .. })) => {
+                        files.push(report);
+                    }
+                    News::Store(Report::Checked { outcome, .. }) if outcome.cancelled && !cancelled => {
+                        let why = outcome.errors.first().map_or("it was cancelled", String::as_str);
+                        let message = format!("what is there could not be checked: {why}");
+                        return Err(Failure::new(ExitCode::Unclassified, "E_STORE", message));
+                    }
                     News::Store(Report::Checked { outcome, .. }) => {
-                        return (!outcome.cancelled).then_some(outcome);
+                        return Ok((!outcome.cancelled).then_some(Opened { outcome, files }));
                     }
                     other => self.report(other),
                 }
@@ -204,6 +236,8 @@ impl Session {
         let now = self.driver.now();
         let stats = self.driver.peer.swarm(self.torrent).map(|_| self.stats());
         self.driver.peer.stop(now);
+        // The last announces begin when the machine's outputs are carried out, not before.
+        self.driver.turn(now).await;
         let limit = now + GOODBYE_LIMIT;
         while self.driver.is_saying_goodbye() && self.driver.now() < limit {
             self.driver.turn(limit).await;

@@ -15,7 +15,7 @@ use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place};
 use peerage_swarm::Priority;
 
 use super::create::{Made, make};
-use super::session::{Session, add_failure, resolve};
+use super::session::{Opened, Session, add_failure, resolve};
 use super::source::read_torrent;
 use crate::driver::Torrent;
 use crate::{Sink, Stop, link};
@@ -23,9 +23,10 @@ use crate::{Sink, Stop, link};
 /// Shares `request.paths` until `stop`.
 ///
 /// # Errors
-/// The paths cannot be read or are not what the torrent describes, the port cannot be opened.
+/// The paths cannot be read or are not what the torrent describes, the port cannot be opened, or `stop`
+/// came before there was a link.
 pub async fn share(request: Share, config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Failure> {
-    let Some(prepared) = prepare(&request, &stop, &sink).await? else { return Ok(()) };
+    let prepared = prepare(&request, &stop, &sink).await?;
     let mut session = Session::start(&config, sink, stop)?;
     let result = serve(&mut session, &request, prepared).await;
     session.finish().await;
@@ -39,8 +40,13 @@ struct Prepared {
     check: CheckMode,
 }
 
-/// Reads the torrent, or hashes the paths. `None` when the user stopped it.
-async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Option<Prepared>, Failure> {
+/// Stopped before anybody could have had anything of it: a script must not take that for a share.
+fn cancelled() -> Failure {
+    Failure::new(ExitCode::Interrupted, "E_CANCELLED", "stopped before it was shared; there is no link")
+}
+
+/// Reads the torrent, or hashes the paths.
+async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Prepared, Failure> {
     if let Some(torrent) = &request.torrent {
         let metainfo = read_torrent(torrent)?;
         let [path] = request.paths.as_slice() else {
@@ -51,7 +57,7 @@ async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Option<Pre
             ));
         };
         let place = locate(&metainfo, path)?;
-        return Ok(Some(Prepared { metainfo, place, check: CheckMode::Full }));
+        return Ok(Prepared { metainfo, place, check: CheckMode::Full });
     }
     let cancel = Arc::new(AtomicBool::new(false));
     let (paths, name, sink) = (request.paths.clone(), request.name.clone(), sink.clone());
@@ -62,13 +68,13 @@ async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Option<Pre
         made = &mut work => made,
         () = stop.requested() => {
             cancel.store(true, Ordering::Relaxed);
-            return Ok(None);
+            return Err(cancelled());
         }
     };
-    let Made { mut metainfo, paths, identities } =
+    let Made { mut metainfo, paths, identities, .. } =
         made.map_err(|error| Failure::new(ExitCode::Unclassified, "E_HASH", error.to_string()))??;
     metainfo.trackers = request.trackers.iter().map(|url| vec![url.clone()]).collect();
-    Ok(Some(Prepared { metainfo, place: Place::Files(paths), check: CheckMode::JustHashed(identities) }))
+    Ok(Prepared { metainfo, place: Place::Files(paths), check: CheckMode::JustHashed(identities) })
 }
 
 /// Where the files of a torrent are, when the user names the content itself or the folder around it.
@@ -97,6 +103,7 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
     let now = session.driver.now();
     let mut params = TorrentParams::new(info.hashes);
     params.private = info.private;
+    params.config.upload_slots = session.upload_slots;
     session.torrent = session
         .driver
         .peer
@@ -112,11 +119,9 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
     };
     let store = session.driver.store.add(add.clone()).map_err(|error| add_failure(&error))?;
     session.wanted = info.layout.total_len();
-    let Some(outcome) = session
-        .open(add, Torrent { store, info: Arc::clone(&info), hashes: Arc::clone(&hashes) }, check)
-        .await
-    else {
-        return Ok(());
+    let torrent = Torrent { store, info: Arc::clone(&info), hashes: Arc::clone(&hashes) };
+    let Some(Opened { outcome, .. }) = session.open(add, torrent, check, None).await? else {
+        return Err(cancelled());
     };
     warn_incomplete(session, &outcome)?;
     // What is missing or gets lost is never fetched: the files are the user's own, and only read.
@@ -128,7 +133,7 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
             swarm.set_super_seeding(now, true);
         }
     }
-    go_public(session, request, &metainfo).await;
+    go_public(session, request, &metainfo).await?;
     let listen = session.driver.local_addrs();
     session.tell(Event::Ready {
         listen: listen.iter().map(ToString::to_string).collect(),
@@ -164,14 +169,18 @@ fn trackers(request: &Share, metainfo: &Metainfo) -> Vec<Vec<String>> {
 }
 
 /// Lets peers in, and tells trackers and named peers.
-async fn go_public(session: &mut Session, request: &Share, metainfo: &Metainfo) {
+async fn go_public(session: &mut Session, request: &Share, metainfo: &Metainfo) -> Result<(), Failure> {
     session.driver.accept_peers();
-    let peers = resolve(&request.peers, &session.sink).await;
+    let peers = tokio::select! {
+        peers = resolve(&request.peers, &session.sink) => peers,
+        () = session.stop.requested() => return Err(cancelled()),
+    };
     let now = session.driver.now();
     session.driver.peer.add_trackers(now, session.torrent, trackers(request, metainfo));
     for addr in peers {
         session.driver.peer.add_peer(now, session.torrent, addr);
     }
+    Ok(())
 }
 
 /// A share of data that is not all there serves what is right; of none at all, nothing.

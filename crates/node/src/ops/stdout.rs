@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::ops::Range;
-use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use peerage_content::Info;
@@ -18,22 +17,27 @@ const CHUNK: u32 = 256 * 1024;
 /// output that is slow holds only this thread.
 pub(super) struct Writer {
     pieces: Option<Sender<u32>>,
-    thread: Option<JoinHandle<()>>,
     ended: Inbox<std::io::Result<()>>,
 }
 
 impl Writer {
-    /// Writes the file with index `file` of `info`.
-    pub fn start(info: &Info, file: usize, store: TorrentStore) -> std::io::Result<Self> {
+    /// Writes the file with index `file` of `info`, and calls `wake` at the end.
+    pub fn start(
+        info: &Info,
+        file: usize,
+        store: TorrentStore,
+        wake: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Self> {
         let parts = parts(info, file);
         // Every piece is told once, so this never holds the driver up.
         let (sender, pieces) = bounded(info.layout.pieces() as usize + 1);
         let ended = Inbox::new();
         let result = ended.clone();
-        let thread = std::thread::Builder::new().name("stdout".into()).spawn(move || {
+        std::thread::Builder::new().name("stdout".into()).spawn(move || {
             result.put(write(&parts, &pieces, &store));
+            wake();
         })?;
-        Ok(Self { pieces: Some(sender), thread: Some(thread), ended })
+        Ok(Self { pieces: Some(sender), ended })
     }
 
     /// A piece is verified and can be read.
@@ -43,20 +47,16 @@ impl Writer {
         }
     }
 
-    /// Whether writing has ended, and how.
+    /// No more pieces come: it ends when all that was told is out.
+    pub fn close(&mut self) {
+        self.pieces = None;
+    }
+
+    /// How writing has ended; `None` while it goes on. Told once.
     pub fn ended(&self) -> Option<std::io::Result<()>> {
         let mut all = Vec::new();
         self.ended.take(&mut all);
         all.pop()
-    }
-
-    /// Waits until all that was told is out.
-    pub fn finish(mut self) -> std::io::Result<()> {
-        drop(self.pieces.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-        self.ended().unwrap_or(Ok(()))
     }
 }
 

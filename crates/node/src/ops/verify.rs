@@ -37,9 +37,10 @@ pub fn verify(torrent: &Path, path: &Path, sink: &Sink) -> Result<Verification, 
     let config = StoreConfig { state_dir: None, ..StoreConfig::default() };
     let failed = |error: String| Failure::new(ExitCode::Unclassified, "E_STORE", error);
     let store = Store::open(config, report_sink).map_err(|error| failed(error.to_string()))?;
+    let hashes = Arc::new(metainfo.hashes());
     let add = AddTorrent {
         id: TorrentId(0),
-        hashes: Arc::new(metainfo.hashes()),
+        hashes: Arc::clone(&hashes),
         metadata: bytes::Bytes::new(),
         place: place.clone(),
         mode: Mode::Seed,
@@ -47,22 +48,26 @@ pub fn verify(torrent: &Path, path: &Path, sink: &Sink) -> Result<Verification, 
     };
     let opened = store.add(add).map_err(|error| add_failure(&error))?;
     opened.check(CheckMode::Full);
+    let mut warnings = Vec::new();
     let outcome = loop {
         match reports.recv() {
             Ok(Report::CheckProgress { done, total, .. }) => sink(Event::Hashing { done, total }),
             Ok(Report::Checked { outcome, .. }) => break outcome,
+            Ok(Report::Warning { message, .. }) => warnings.push(message),
             Ok(_) => {}
             Err(_) => return Err(failed("the check ended early".into())),
         }
     };
     store.close();
     let info = &metainfo.info;
-    let unchecked =
-        (0..info.layout.pieces()).filter(|piece| metainfo.hashes().check(*piece).is_none()).count();
+    let unchecked = (0..info.layout.pieces()).filter(|piece| hashes.check(*piece).is_none()).count();
     if unchecked > 0 {
-        sink(Event::Warning { message: format!("{unchecked} pieces have no hash in this torrent") });
+        warnings.push(format!("{unchecked} pieces have no hash in this torrent"));
     }
-    Ok(verification(info, &outcome, &place))
+    for message in &warnings {
+        sink(Event::Warning { message: message.clone() });
+    }
+    Ok(Verification { warnings, ..verification(info, &outcome, &place) })
 }
 
 fn verification(info: &Info, outcome: &CheckOutcome, place: &Place) -> Verification {
@@ -92,5 +97,6 @@ fn verification(info: &Info, outcome: &CheckOutcome, place: &Place) -> Verificat
         good: outcome.have.count(),
         pieces: outcome.have.pieces(),
         bad_files,
+        warnings: Vec::new(),
     }
 }
