@@ -1,6 +1,7 @@
 //! The command line, as clap sees it. Every text that `--help`, the man page and the completions show
 //! is here.
 
+use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Print JSON on stdout: one document, or one event per line for long operations
-    #[arg(long, global = true, env = "PEERAGE_JSON", action = ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "PEERAGE_JSON", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Say more on stderr; twice for every message between peers
     #[arg(short, long, global = true, action = ArgAction::Count)]
