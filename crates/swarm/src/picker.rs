@@ -22,6 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Pieces that are picked by chance before rarity counts (libtorrent: 4).
 const RANDOM_FIRST: u32 = 4;
+/// Peers that one block is asked of in the endgame, at first and at most.
+const COPIES_START: u8 = 3;
+const COPIES_MAX: u8 = 100;
 
 /// What a piece is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,6 +102,8 @@ pub struct Picker {
     suspects: BTreeSet<u32>,
     /// In sequential mode: where reading is.
     sequential: Option<u32>,
+    /// Peers that one block may be asked of now, see [`Self::allow_copies`].
+    copies: u8,
     left: u64,
     epoch: u64,
 }
@@ -122,6 +127,7 @@ impl Picker {
             unfinished: Vec::new(),
             suspects: BTreeSet::new(),
             sequential: None,
+            copies: COPIES_START,
             left: 0,
             epoch: 0,
             have,
@@ -271,6 +277,12 @@ impl Picker {
         }
     }
 
+    /// In the endgame: few copies, so that little comes twice; `stuck`: one more than before, lest as
+    /// many silent peers as that hold up the rest.
+    pub fn allow_copies(&mut self, stuck: bool) {
+        self.copies = if stuck { (self.copies + 1).min(COPIES_MAX) } else { COPIES_START };
+    }
+
     /// In the endgame: gives out blocks that are asked of others. `is_mine` tells what is asked of the
     /// same peer already.
     pub fn pick_endgame(
@@ -294,7 +306,7 @@ impl Picker {
                     return;
                 }
                 let pick = Pick { active: at as u32, piece: active.piece, index };
-                if !is_mine(&pick) && active.copy(index) {
+                if !is_mine(&pick) && active.copy(index, self.copies) {
                     out.push(pick);
                 }
             }

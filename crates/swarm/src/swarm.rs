@@ -85,6 +85,8 @@ pub struct Swarm {
     slots_changed: bool,
     pumped_epoch: u64,
     was_endgame: bool,
+    /// [`Stats::downloaded`] at the last tick.
+    ticked_at: u64,
     tick_at: Option<Instant>,
     wake_at: Option<Instant>,
     /// The node's upload limit, as the last pump told it.
@@ -131,6 +133,7 @@ impl Swarm {
             slots_changed: false,
             pumped_epoch: 0,
             was_endgame: false,
+            ticked_at: 0,
             tick_at: None,
             wake_at: None,
             node_limit: None,

@@ -462,3 +462,35 @@ fn a_peer_that_refuses_beyond_ten_requests_is_asked_for_ten() {
     assert!(refusals < 300, "{refusals} refusals");
     assert_eq!(world.nodes[leech].swarm.stats().downloaded, served * 16384);
 }
+
+/// Silent peers, more than the copies that the endgame makes of a block at first, hold up nothing.
+#[test]
+fn silent_peers_do_not_hold_up_the_end() {
+    let mut world = World::new(1, net::info(16 * MIB, 262_144), Duration::from_millis(5));
+    let leech = world.leech(Config::default());
+    for number in 0..10 {
+        let seed = world.seed(Config::default());
+        world.nodes[seed].line = Some(50 * MIB);
+        world.nodes[seed].silent = number < 8;
+        world.connect(leech, seed);
+    }
+    let took = world.run_to_end(60);
+    assert!(took < 10.0, "{took} s");
+}
+
+/// A block of the wrong length ends its request: the right one may be asked for again.
+#[test]
+fn blocks_of_the_wrong_length_are_asked_for_again() {
+    let mut world = World::new(1, net::info(MIB, 65536), Duration::from_millis(5));
+    let (leech, conn) = (world.leech(Config::default()), ConnId(900));
+    world.connect_test(leech, conn);
+    for message in [Message::HaveAll, Message::Unchoke] {
+        world.inject(leech, conn, message);
+    }
+    let first = world.nodes[leech].asked.clone();
+    for block in &first {
+        world.inject_block(leech, conn, Block { len: block.len - 1, ..*block });
+    }
+    let times = world.nodes[leech].asked.iter().filter(|block| **block == first[0]).count();
+    assert_eq!((times, world.nodes[leech].swarm.stats().downloaded), (2, 0));
+}

@@ -2,9 +2,6 @@
 
 const FREE: u8 = 0;
 const RECEIVED: u8 = u8::MAX;
-/// Peers that one block is asked of at once in the endgame.
-const COPIES_MAX: u8 = 3;
-
 /// The blocks of one piece. The storage is used again for the next piece.
 #[derive(Clone, Debug, Default)]
 pub struct Active {
@@ -63,10 +60,10 @@ impl Active {
         index
     }
 
-    /// Asks one more peer for a block that is asked for already, if not for too many times.
-    pub(super) fn copy(&mut self, index: u32) -> bool {
+    /// Asks one more peer for a block that is asked for already, if of fewer than `max` peers.
+    pub(super) fn copy(&mut self, index: u32, max: u8) -> bool {
         match self.blocks.get_mut(index as usize) {
-            Some(copies) if (1..COPIES_MAX).contains(copies) => {
+            Some(copies) if (1..max).contains(copies) => {
                 *copies += 1;
                 true
             }

@@ -35,6 +35,9 @@ impl Swarm {
         let index = body.picker.geometry().index_of(block);
         let asked = index.and_then(|index| peer.pipeline.take(block.piece, index));
         let Some(asked) = asked else {
+            if index.is_none() {
+                self.on_misshapen(slot, block);
+            }
             self.on_stray(slot, block);
             return BlockVerdict::Drop;
         };
@@ -88,6 +91,19 @@ impl Swarm {
             self.cancel_web(pick);
         }
         BlockVerdict::Accept
+    }
+
+    /// A block of another length than asked for: the peer will not send the right one any more.
+    fn on_misshapen(&mut self, slot: u32, block: Block) {
+        let (Some(peer), Some(body)) = (self.peers.get_mut(slot), &mut self.body) else { return };
+        if !block.begin.is_multiple_of(BLOCK_LEN) {
+            return;
+        }
+        let Some(asked) = peer.pipeline.take(block.piece, block.begin / BLOCK_LEN) else { return };
+        self.asked -= u64::from(asked.len);
+        body.picker.release(asked.pick);
+        self.let_go(slot);
+        self.mark_down(slot);
     }
 
     fn on_stray(&mut self, slot: u32, block: Block) {
@@ -174,8 +190,13 @@ impl Swarm {
         self.was_endgame = endgame;
         let mut ready = std::mem::take(&mut self.ready_down);
         let mut starved = Vec::new();
-        // Who does not answer comes last, lest it take again and again what it was just relieved of.
-        ready.sort_by_key(|slot| self.peers.get(*slot).is_some_and(|peer| peer.pipeline.is_snubbed()));
+        // Who does not answer comes last, lest it take again and again what it was just relieved of; in
+        // the endgame those go first that delivered most.
+        ready.sort_by_key(|slot| {
+            let peer = self.peers.get(*slot);
+            let delivered = peer.filter(|_| endgame).map_or(0, |peer| peer.down.total());
+            (peer.is_some_and(|peer| peer.pipeline.is_snubbed()), std::cmp::Reverse(delivered))
+        });
         for slot in ready.drain(..) {
             match self.fill(now, slot, down) {
                 Filled::Enough => {

@@ -26,6 +26,11 @@ impl Swarm {
         let busy = std::mem::take(&mut self.busy);
         self.tick_at = Some(now + if busy { TICK } else { IDLE_TICK });
         self.ticks += 1;
+        let stuck = self.was_endgame && self.stats.downloaded == self.ticked_at;
+        self.ticked_at = self.stats.downloaded;
+        if let Some(body) = &mut self.body {
+            body.picker.allow_copies(stuck);
+        }
         for slot in self.peers.all() {
             self.tick_peer(now, slot);
         }
