@@ -18,8 +18,8 @@ from interop import payload
 
 pytestmark = pytest.mark.trade
 CAP = 400_000
-MEASURED_S = 150
-FILES, FILE_SIZE = 16, 8 * payload.MIB
+MEASURED_S = 200
+FILES, FILE_SIZE = 16, 12 * payload.MIB
 RATIO = 3
 #: 0 reads as "no limit" in many programs; 1 KiB/s lets a program send its requests, and no content to speak of
 FREE_RIDER_LIMIT = 1024
