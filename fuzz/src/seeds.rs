@@ -116,6 +116,10 @@ fn extensions(add: Add<'_>) {
     add("ut_metadata", "negative", b"d8:msg_typei0e5:piecei-1ee");
     add("ut_pex", "both-families", &pex);
     add("ut_pex", "ragged", b"d5:added7:1234567 8:added.f0:e");
+    add("mse", "untouched", &[50]);
+    add("mse", "small-chunks", &[1]);
+    add("mse", "key-changed", &[50, 0, 0, 3, 1]);
+    add("mse", "method-changed", &[50, 1, 0, 200, 2]);
     add("extended", "handshake", &[&[0], &handshake.encode()[..]].concat());
     add("extended", "pex", &[&[1], &pex[..]].concat());
     add("extended", "metadata", &[&[2], &data[..]].concat());

@@ -2,10 +2,12 @@
 
 use crate::Outcome;
 use peerage_base::Duration;
+use peerage_base::Rng;
 use peerage_base::limits::{PEX_PEERS_MAX, TRACKER_PEERS_MAX};
 use peerage_wire::bencode::{self, Encoder, Kind, Limits, Value};
 use peerage_wire::extension::{self, Extended, Handshake as ExtensionHandshake, MetadataMessage, Pex};
 use peerage_wire::frame::{FRAME_LEN_MAX, Frame, Splitter};
+use peerage_wire::mse::{Established, Listener, Methods, Opener, Progress};
 use peerage_wire::tracker::http::{self, ReplyError};
 use peerage_wire::tracker::udp::{Family, Reply, Request};
 use peerage_wire::tracker::{INTERVAL_MAX, INTERVAL_MIN, SCRAPE_HASHES_MAX, TEXT_CHARS_MAX};
@@ -288,4 +290,74 @@ pub fn printable(bytes: &[u8]) -> Outcome {
     assert!(text.chars().count() <= usize::from(*first) && !text.chars().any(char::is_control));
     assert_eq!(text::printable(text.as_bytes(), usize::from(*first)), text);
     if text.contains(char::REPLACEMENT_CHARACTER) { Outcome::Refused } else { Outcome::Accepted }
+}
+
+/// Both sides of an encrypted start, with bytes between them changed: four bytes of the input each name
+/// the direction, the place and what is flipped there; the first byte is the size of the chunks. Whatever
+/// comes: both agree, or one says why not.
+pub fn mse(bytes: &[u8]) -> Outcome {
+    let (chunk, edits) = bytes.split_first().map_or((1, bytes), |(chunk, edits)| (*chunk, edits));
+    let edits: Vec<(bool, usize, u8)> = edits
+        .chunks_exact(4)
+        .map(|edit| (edit[0] & 1 == 0, usize::from(u16::from_be_bytes([edit[1], edit[2]])), edit[3]))
+        .collect();
+    let mut rng = Rng::from_number(u64::from(chunk));
+    let (mut opener, first) = Opener::new([7; 20], Methods::PlainFirst, b"early".to_vec(), rng.fork());
+    let mut listener = Listener::new(vec![[6; 20], [7; 20]], Methods::Rc4First, rng.fork());
+    let (mut opened, mut listened): (Option<Established>, Option<Established>) = (None, None);
+    let (mut to_listener, mut to_opener) = (first, Vec::new());
+    let (mut seen_listener, mut seen_opener) = (0, 0);
+    let len = usize::from(chunk).max(1) * 8;
+    while !to_listener.is_empty() || !to_opener.is_empty() {
+        let part = edited(&mut to_listener, len, &mut seen_listener, &edits, true);
+        if listened.is_none() {
+            match listener.receive(&part) {
+                Ok(Progress::Send(out)) => to_opener.extend(out),
+                Ok(Progress::Done(out, done)) => {
+                    to_opener.extend(out);
+                    listened = Some(done);
+                }
+                Err(_) => return Outcome::Refused,
+            }
+        }
+        let part = edited(&mut to_opener, len, &mut seen_opener, &edits, false);
+        if opened.is_none() {
+            match opener.receive(&part) {
+                Ok(Progress::Send(out)) => to_listener.extend(out),
+                Ok(Progress::Done(out, done)) => {
+                    to_listener.extend(out);
+                    opened = Some(done);
+                }
+                Err(_) => return Outcome::Refused,
+            }
+        }
+    }
+    match (opened, listened) {
+        (Some(opened), Some(listened)) => {
+            assert_eq!(listened.info_hash, [7; 20]);
+            assert!(!edits.is_empty() || opened.method == listened.method);
+            assert!(!edits.is_empty() || listened.early == b"early");
+            Outcome::Accepted
+        }
+        _ => Outcome::Refused,
+    }
+}
+
+fn edited(
+    from: &mut Vec<u8>,
+    len: usize,
+    seen: &mut usize,
+    edits: &[(bool, usize, u8)],
+    to_listener: bool,
+) -> Vec<u8> {
+    let mut part: Vec<u8> = from.drain(..len.min(from.len())).collect();
+    for (of_listener, at, flip) in edits {
+        if *of_listener == to_listener
+            && let Some(byte) = at.checked_sub(*seen).and_then(|at| part.get_mut(at))
+        {
+            *byte ^= flip;
+        }
+    }
+    *seen += part.len();
+    part
 }
