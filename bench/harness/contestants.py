@@ -160,6 +160,8 @@ class Contestant:
 
 
 ALL_VERSIONS = ("v1", "v2", "hybrid")
+#: message stream encryption on both sides
+RC4 = (("encryption", "require"),)
 PEERAGE = "peerage"
 _LIST = [
     Contestant(PEERAGE, Peerage, default=False, versions=ALL_VERSIONS),
@@ -174,6 +176,11 @@ _LIST = [
     Contestant("transmission-3", Transmission3),
     Contestant("transmission-4", Transmission4),
     Contestant("rqbit", Rqbit),
+    Contestant(f"{PEERAGE}-rc4", Peerage, default=False, options=RC4),
+    Contestant("libtorrent-rc4", LimitedLibtorrent, default=False, options=RC4),
+    Contestant("rtorrent-rc4", RTorrent, default=False, options=RC4),
+    Contestant("aria2-rc4", Aria2, default=False, options=RC4),
+    Contestant("qbittorrent-5-rc4", QBittorrent5, default=False, options=RC4),
 ]
 CONTESTANTS = {contestant.name: contestant for contestant in _LIST}
 

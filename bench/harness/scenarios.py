@@ -25,6 +25,7 @@ QUICK = ("libtorrent", "libtorrent-tuned", PEERAGE)
 ONE_TO_ONE = ("libtorrent", "libtorrent-tuned", "rtorrent", "aria2", "qbittorrent-5", "rqbit", PEERAGE)
 ANY_VERSION = ("libtorrent", "libtorrent-tuned", "qbittorrent-5", PEERAGE)
 DISK = ("libtorrent", "aria2", "rtorrent", "rqbit", PEERAGE)
+ENCRYPTED = ("libtorrent-rc4", "rtorrent-rc4", "aria2-rc4", "qbittorrent-5-rc4", f"{PEERAGE}-rc4")
 SWARM = ("rtorrent", "libtorrent", "aria2", "qbittorrent-5", "rqbit", PEERAGE)
 SEEDS = ("libtorrent", "libtorrent-tuned", "rtorrent", PEERAGE)
 LEECHES = ("libtorrent", "rtorrent", "aria2", "qbittorrent-5")
@@ -186,6 +187,8 @@ SCENARIOS = {
     "hybrid": lambda plan: plan.one_to_one("hybrid", f"The same, {HYBRID}", HYBRID, ANY_VERSION),
     "disk": lambda plan: plan.one_to_one(
         "disk", f"The same, to a real disk (its page cache), {V1}", V1, DISK, on_disk=True),
+    "rc4": lambda plan: plan.one_to_one(
+        "rc4", f"The same, with message stream encryption (RC4), {V1}", V1, ENCRYPTED),
     "foreign": lambda plan: plan.foreign(
         "foreign", "Foreign leechers, by seed", LEECHES, None, 60),
     "paced": lambda plan: plan.foreign(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .contestants import CONTESTANTS, PEERAGE
 from .measure import MIB
-from .scenarios import CAP, FLOOR, LEECHES, PACED_LEECHES, SEEDS, SMALL_MIB
+from .scenarios import CAP, ENCRYPTED, FLOOR, LEECHES, PACED_LEECHES, SEEDS, SMALL_MIB
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,10 @@ def judge(scenarios):
             if name in found:
                 judgements.append(_judge(found[name].title, _figure(found[name], PEERAGE), base,
                                          "our v1 on tmpfs", at_least=factor))
+    if rc4 := found.get("rc4"):
+        name, fastest = _fastest(rc4, [name for name in ENCRYPTED if not name.startswith(PEERAGE)])
+        judgements.append(_judge(rc4.title, _figure(rc4, f"{PEERAGE}-rc4"), fastest, f"the fastest ({name})",
+                                 at_least=1.2))
     judgements += _swarms(found)
     judgements += _foreign(found)
     if create := found.get("create"):

@@ -41,6 +41,7 @@ class Aria2(Client):
             "--enable-dht6=false",
             "--bt-enable-lpd=false",
             f"--enable-peer-exchange={'true' if self.limits.pex else 'false'}",
+            *(["--bt-require-crypto=true", "--bt-min-crypto-level=arc4"] if self.encryption == "require" else []),
             "--seed-ratio=0.0",
             "--file-allocation=none",
             "--check-integrity=true",

@@ -145,7 +145,9 @@ class Client(abc.ABC):
     #: whether connect_peer works
     can_connect = True
 
-    def __init__(self, limits=None, host="127.0.0.1", netns=None):
+    def __init__(self, limits=None, host="127.0.0.1", netns=None, encryption="off"):
+        #: message stream encryption: "off" where the client can, "allow", or "require" (with RC4)
+        self.encryption = encryption
         self.limits = limits or Limits()
         self.host = host
         self.netns = netns

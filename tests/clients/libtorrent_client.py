@@ -15,15 +15,22 @@ TUNED = {
     "aio_threads": 2,
 }
 
+#: pe_enabled; pe_forced with pe_rc4 alone; "off" is the worker's own default
+ENCRYPTION = {
+    "off": {},
+    "allow": {"in_enc_policy": 1, "out_enc_policy": 1},
+    "require": {"in_enc_policy": 0, "out_enc_policy": 0, "allowed_enc_level": 2, "prefer_rc4": True},
+}
+
 
 class Libtorrent(JsonLinesClient):
     """``settings`` go over the worker's defaults (see libtorrent_worker.py)."""
 
     name = "libtorrent"
 
-    def __init__(self, limits=None, host="127.0.0.1", netns=None, settings=None):
-        super().__init__(limits, host, netns)
-        self.settings = settings or {}
+    def __init__(self, limits=None, host="127.0.0.1", netns=None, settings=None, encryption="off"):
+        super().__init__(limits, host, netns, encryption)
+        self.settings = {**ENCRYPTION[encryption], **(settings or {})}
 
     def _start(self):
         options = {

@@ -89,8 +89,9 @@ class Peerage(Client):
 
     name = "peerage"
 
-    def __init__(self, limits=None, host="127.0.0.1", netns=None, allow_local=True, extra=(), wrapper=()):
-        super().__init__(limits, host, netns)
+    def __init__(self, limits=None, host="127.0.0.1", netns=None, allow_local=True, extra=(), wrapper=(),
+                 encryption="allow"):
+        super().__init__(limits, host, netns, encryption)
         self.wrapper = list(wrapper)
         self.extra = list(extra)
         self.allow_local = allow_local
@@ -116,6 +117,8 @@ class Peerage(Client):
             command += ["--download-limit", rate(self.limits.download)]
         if self.allow_local:
             command.append("--allow-local")
+        if self.encryption != "allow":
+            command += ["--encryption", self.encryption]
         command += ["--json", *map(str, self.extra)]
         self.command = command
         self.process = Process(

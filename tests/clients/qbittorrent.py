@@ -47,7 +47,7 @@ WebUI\CSRFProtection=false
 WebUI\HostHeaderValidation=false
 WebUI\UseUPnP=false
 """
-ENCRYPTION_OFF = 2
+ENCRYPTION = {"allow": 0, "require": 1, "off": 2}
 KIB = 1024
 
 
@@ -70,7 +70,7 @@ class QBittorrent4(Client):
             host=self.host,
             web_host=web_host,
             pex="true" if self.limits.pex else "false",
-            encryption=ENCRYPTION_OFF,
+            encryption=ENCRYPTION[self.encryption],
             download=(self.limits.download or 0) // KIB,
             upload=(self.limits.upload or 0) // KIB,
         ))

@@ -23,7 +23,7 @@ network.scgi.open_local = {socket}
 dht.mode.set = auto
 dht.port.set = {dht_port}
 protocol.pex.set = {pex}
-protocol.encryption.set = allow_incoming
+protocol.encryption.set = {encryption}
 trackers.use_udp.set = yes
 throttle.global_down.max_rate.set = {download}
 throttle.global_up.max_rate.set = {upload}
@@ -33,6 +33,11 @@ log.open_file = "all", {log}
 log.add_output = "info", "all"
 log.add_output = "torrent_info", "all"
 """
+ENCRYPTION = {
+    "off": "allow_incoming",
+    "allow": "allow_incoming,try_outgoing",
+    "require": "require,require_RC4,allow_incoming,try_outgoing",
+}
 NO_TRACKER = b"http://127.0.0.1:9/announce"
 
 
@@ -54,6 +59,7 @@ class RTorrent(Client):
             port=self.port,
             dht_port=free_port(),
             socket=self._socket,
+            encryption=ENCRYPTION[self.encryption],
             pex="yes" if self.limits.pex else "no",
             download=self.limits.download or 0,
             upload=self.limits.upload or 0,

@@ -43,7 +43,7 @@ class Transmission3(Client):
             "lpd-enabled": False,
             "utp-enabled": False,
             "pex-enabled": self.limits.pex,
-            "encryption": 0,
+            "encryption": 2 if self.encryption == "require" else 0,
             "preallocation": 0,
             "rename-partial-files": False,
             "ratio-limit-enabled": False,

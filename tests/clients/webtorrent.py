@@ -19,6 +19,7 @@ class WebTorrent(JsonLinesClient):
             "download": self.limits.download,
             "upload": self.limits.upload,
             "pex": self.limits.pex,
+            "secure": ("off", "allow", "require").index(self.encryption),
         }
         worker = Path(__file__).with_name("webtorrent_worker.mjs")
         self._spawn([*tools.node(), str(worker), str(index), json.dumps(options)])

@@ -18,7 +18,7 @@ const client = new WebTorrent({
   natPmp: false,
   webSeeds: true,
   utPex: options.pex,
-  secure: options.secure ?? false,
+  secure: options.secure,
   torrentPort: options.port,
   tracker: { wrtc: false },
   downloadLimit: options.download ?? -1,

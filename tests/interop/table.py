@@ -159,6 +159,8 @@ def render(known):
     lines += _section(known, "pex", "Peer exchange",
                       "Three clients; the one that completes could know the seed only by peer exchange.",
                       matrix.PEX_IMPOSSIBLE)
+    lines += _section(known, "encryption", "Message stream encryption",
+                      "One side requires RC4, the other is as it comes (`peerage` with `--encryption allow`).")
     lines += _section(known, "trackers", "Trackers", "`share` and `get` find each other through the tracker alone.")
     lines += _our_tracker(known)
     lines += _section(known, "behaviour", "Behaviour", "Measured in the same run.")

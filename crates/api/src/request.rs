@@ -86,6 +86,40 @@ pub enum TorrentVersion {
     Hybrid,
 }
 
+/// Whether connections are encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncryptionPolicy {
+    /// Never.
+    Off,
+    /// With peers that want it.
+    #[default]
+    Allow,
+    /// With peers that can.
+    Prefer,
+    /// Always.
+    Require,
+}
+
+/// What a user writes is none of the policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not one of off, allow, prefer and require")]
+pub struct UnknownPolicy;
+
+impl std::str::FromStr for EncryptionPolicy {
+    type Err = UnknownPolicy;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
+        match text {
+            "off" => Ok(Self::Off),
+            "allow" => Ok(Self::Allow),
+            "prefer" => Ok(Self::Prefer),
+            "require" => Ok(Self::Require),
+            _ => Err(UnknownPolicy),
+        }
+    }
+}
+
 /// How a node behaves; every part has a sane default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeConfig {
@@ -105,6 +139,8 @@ pub struct NodeConfig {
     pub upload_slots: Option<usize>,
     /// Trackers and web seeds may be on this machine or the local network.
     pub allow_local: bool,
+    /// Whether connections are encrypted.
+    pub encryption: EncryptionPolicy,
     /// Threads that read, write and hash.
     pub io_threads: usize,
     /// Folder of the resume state.

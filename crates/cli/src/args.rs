@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use peerage_api::request::EncryptionPolicy;
+
 use crate::units::{parse_duration, parse_rate, parse_size};
 
 /// Share files by a link that every BitTorrent client can open, and get what such links name.
@@ -124,6 +126,9 @@ pub struct Network {
     /// Trackers and web seeds may be on this machine or the local network
     #[arg(long)]
     pub allow_local: bool,
+    /// Encrypt connections: off, allow (those who want it), prefer, or require [default: allow]
+    #[arg(long, value_name = "POLICY", env = "PEERAGE_ENCRYPTION")]
+    pub encryption: Option<EncryptionPolicy>,
 }
 
 /// `peerage share`.

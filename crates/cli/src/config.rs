@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::Setting;
-use peerage_api::request::NodeConfig;
+use peerage_api::request::{EncryptionPolicy, NodeConfig};
 use toml::de::{DeTable, DeValue};
 
 use crate::units::{parse_duration, parse_rate};
@@ -52,6 +52,12 @@ const KNOWN: &[Known] = &[
         default: "false",
         help: "Trackers and web seeds may be on this machine or the local network",
         check: check_bool,
+    },
+    Known {
+        key: "network.encryption",
+        default: "allow",
+        help: "Encrypted connections: off, allow (those who want it), prefer, require",
+        check: check_encryption,
     },
     Known {
         key: "limits.upload",
@@ -121,6 +127,10 @@ fn check_threads(text: &str) -> Result<(), String> {
 
 fn check_slots(text: &str) -> Result<(), String> {
     if text.is_empty() { Ok(()) } else { check_threads(text) }
+}
+
+fn check_encryption(text: &str) -> Result<(), String> {
+    text.parse::<EncryptionPolicy>().map(drop).map_err(|error| error.to_string())
 }
 
 fn check_bool(text: &str) -> Result<(), String> {
@@ -282,6 +292,7 @@ impl Config {
             download_limit: parse_rate(self.text("limits.download")).ok(),
             upload_slots: self.text("limits.upload_slots").parse().ok(),
             allow_local: self.text("network.allow_local") == "true",
+            encryption: self.text("network.encryption").parse().unwrap_or_default(),
             io_threads: number("store.io_threads"),
             state_dir: state_dir.to_path_buf(),
         }

@@ -74,6 +74,8 @@ struct Candidate {
     failures: u32,
     /// A handshake succeeded once.
     proven: bool,
+    /// Dialled the other way than usual next: encrypted instead of in plain, or the reverse.
+    turned: bool,
     /// Random: the order among equals, so that a swarm does not dial one peer all at once.
     lot: u32,
 }
@@ -152,7 +154,10 @@ impl Candidates {
         let lot = rng.next_u32();
         let teller = teller.filter(|_| source == Source::Pex);
         let state = State::Idle(now);
-        self.by_addr.insert(addr, Candidate { source, teller, state, failures: 0, proven: false, lot });
+        self.by_addr.insert(
+            addr,
+            Candidate { source, teller, state, failures: 0, proven: false, turned: false, lot },
+        );
         true
     }
 
@@ -223,6 +228,19 @@ impl Candidates {
         if let Some(candidate) = self.by_addr.get_mut(&addr) {
             candidate.proven = true;
         }
+    }
+
+    /// No handshake came of a connection: the other way of starting is tried next.
+    pub fn turn(&mut self, addr: SocketAddr) {
+        if let Some(candidate) = self.by_addr.get_mut(&addr) {
+            candidate.turned = !candidate.turned;
+        }
+    }
+
+    /// Whether the next dial is to start the other way than usual.
+    #[must_use]
+    pub fn turned(&self, addr: SocketAddr) -> bool {
+        self.by_addr.get(&addr).is_some_and(|candidate| candidate.turned)
     }
 
     /// The connection, or the dial, ended.

@@ -16,6 +16,21 @@ pub struct Local {
     pub addresses: Vec<IpAddr>,
 }
 
+/// Whether connections are encrypted (message stream encryption, see [`peerage_wire::mse`]: it hides what
+/// is spoken from those who sort traffic, and is no secrecy).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// Never; who starts encrypted is not let in.
+    Off,
+    /// For those who want it: others are dialled in plain first.
+    #[default]
+    Allow,
+    /// With those who can: dialled encrypted first, in plain when that fails.
+    Prefer,
+    /// With RC4, or not at all.
+    Require,
+}
+
 /// Settings of a peer. [`Default`] suits a desktop machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -54,6 +69,8 @@ pub struct Config {
     pub inflight_bytes_max: u64,
     /// Peers asked of a tracker at once, while there is room for more.
     pub num_want: u32,
+    /// Whether connections are encrypted.
+    pub encryption: Encryption,
 }
 
 impl Default for Config {
@@ -75,6 +92,7 @@ impl Default for Config {
             download_rate_max: None,
             inflight_bytes_max: 24 * 1024 * 1024,
             num_want: 200,
+            encryption: Encryption::default(),
         }
     }
 }

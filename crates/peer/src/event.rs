@@ -153,6 +153,8 @@ pub enum Output {
         torrent: TorrentId,
         /// Where.
         addr: SocketAddr,
+        /// The info hash to encrypt the start with; `None`: it is plain.
+        encrypt: Option<[u8; 20]>,
     },
     /// Send these bytes (the handshake, whole frames), in the order of the outputs.
     Send {

@@ -30,7 +30,7 @@ pub mod stats;
 pub mod trackers;
 
 pub use bans::Bans;
-pub use config::{Config, Local};
+pub use config::{Config, Encryption, Local};
 pub use event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Source, TorrentParams};
 pub use peer::Peer;
 pub use peerage_swarm::{Block, Content, Event, Handshake, StoreEvent, WebChange, WebSeedId};

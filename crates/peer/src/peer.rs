@@ -98,6 +98,11 @@ impl Peer {
         }
     }
 
+    /// The info hashes that a connection may be about.
+    pub fn info_hashes(&self) -> impl Iterator<Item = [u8; 20]> {
+        self.by_hash.keys().copied()
+    }
+
     /// Takes part in a torrent: dials and announces are outputs at once.
     ///
     /// # Errors

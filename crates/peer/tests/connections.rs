@@ -5,7 +5,7 @@ mod common;
 
 use common::{Bench, HASH, OUR_ID, at, closed, dials, global, hashes, params, sent};
 use peerage_base::{Duration, TorrentId, limits};
-use peerage_peer::{AddError, Config, Handshake, Output, PeerChange, TorrentParams};
+use peerage_peer::{AddError, Config, Encryption, Handshake, Output, PeerChange, TorrentParams};
 use std::collections::BTreeSet;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -319,4 +319,34 @@ fn strangers_addresses_are_judged_by_range() {
         let dialled: BTreeSet<_> = dials(&bench.drain()).into_iter().map(|(_, addr)| addr).collect();
         assert_eq!(dialled.len(), allowed, "{dialled:?}");
     }
+}
+
+/// The starts of the dials of one address that never gets as far as a handshake: `true` is encrypted. Each
+/// dial is opened (`greeting`) or refused.
+fn starts(encryption: Encryption, greeting: bool) -> Vec<bool> {
+    let mut bench = Bench::new(Config { encryption, ..Config::default() });
+    bench.add(TorrentParams { peers: vec![at("9.9.9.9:1")], ..params() });
+    let mut starts = Vec::new();
+    while starts.len() < 4 {
+        for output in bench.pass(Duration::from_secs(5)) {
+            let Output::Dial { conn, encrypt, .. } = output else { continue };
+            assert!(encrypt.is_none_or(|info_hash| info_hash == HASH));
+            starts.push(encrypt.is_some());
+            // An encrypted start fails before the machine hears of an open connection.
+            if greeting && encrypt.is_none() {
+                bench.change(conn, PeerChange::Connected);
+            }
+            bench.change(conn, PeerChange::Closed("closed".to_owned()));
+        }
+    }
+    starts
+}
+
+#[test]
+fn who_refuses_one_start_is_dialled_with_the_other_as_the_policy_allows() {
+    assert_eq!(starts(Encryption::Allow, true), [false, true, false, true]);
+    assert_eq!(starts(Encryption::Prefer, true), [true, false, true, false]);
+    assert_eq!(starts(Encryption::Require, true), [true; 4]);
+    assert_eq!(starts(Encryption::Off, true), [false; 4]);
+    assert_eq!(starts(Encryption::Allow, false), [false; 4], "not reached at all");
 }

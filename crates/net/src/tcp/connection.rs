@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use peerage_base::ConnId;
 use peerage_wire::frame::{Frame, Splitter};
-use tokio::net::TcpStream;
+use peerage_wire::mse::Cipher;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::BufferPool;
+use super::{BufferPool, Greeted};
 
 /// Buffers that wait for one socket. The peer machine names no more block data than its credit, so
 /// only a peer that reads nothing while it asks for a lot fills this; it is then left.
@@ -85,14 +85,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over an open `stream`. Must be called within a tokio runtime.
+    /// Takes over an open connection. Must be called within a tokio runtime.
     #[must_use]
-    pub fn spawn(id: ConnId, stream: TcpStream, events: mpsc::Sender<ConnEvent>, pool: BufferPool) -> Self {
+    pub fn spawn(id: ConnId, greeted: Greeted, events: mpsc::Sender<ConnEvent>, pool: BufferPool) -> Self {
+        let Greeted { stream, ciphers, early, .. } = greeted;
+        let (encrypt, decrypt) = ciphers.map(|ciphers| (ciphers.send, ciphers.receive)).unzip();
         let (read_half, write_half) = stream.into_split();
+        let source = Source { stream: read_half, decrypt };
+        let sink = Sink { stream: write_half, encrypt };
         let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
         let reader_events = events.clone();
         let reader = tokio::spawn(async move {
-            let reason = match read_frames(id, read_half, &reader_events, &pool).await {
+            let reason = match read_frames(id, source, early, &reader_events, &pool).await {
                 Ok(()) => "closed by the peer".to_owned(),
                 Err(error) => error.to_string(),
             };
@@ -110,7 +114,7 @@ impl Connection {
             };
             tokio::select! {
                 // A failed write shows at the reader too, which reports it.
-                _ = write_buffers(id, write_half, queue, &queued, &events) => {}
+                _ = write_buffers(id, sink, queue, &queued, &events) => {}
                 () = limit => {}
             }
         });
@@ -159,15 +163,22 @@ enum ReadError {
 /// so that two hundred idle connections hold no buffers.
 async fn read_frames(
     id: ConnId,
-    stream: OwnedReadHalf,
+    mut source: Source,
+    early: Vec<u8>,
     events: &mpsc::Sender<ConnEvent>,
     pool: &BufferPool,
 ) -> Result<(), ReadError> {
     let mut splitter = Splitter::new();
     let mut unfinished: Vec<u8> = Vec::new();
+    let mut early = Some(early).filter(|early| !early.is_empty());
     loop {
-        stream.readable().await?;
-        let (bytes, ended) = receive(&stream, &unfinished, pool)?;
+        let (bytes, ended) = match early.take() {
+            Some(early) => (early.into(), false),
+            None => {
+                source.stream.readable().await?;
+                source.receive(&unfinished, pool)?
+            }
+        };
         let mut frames = Vec::new();
         let mut at = 0;
         let broken = loop {
@@ -197,46 +208,67 @@ async fn read_frames(
     }
 }
 
-/// Receives what the kernel has, behind the bytes of an unfinished frame. Also tells whether the peer
-/// has closed its side.
-fn receive(stream: &OwnedReadHalf, unfinished: &[u8], pool: &BufferPool) -> io::Result<(Bytes, bool)> {
-    let mut buffer = pool.take();
-    if unfinished.len() * 2 > buffer.room().len() {
-        // A long bitfield or hash list: it gets a vector that grows with what has arrived.
-        let mut bytes = vec![0; unfinished.len() * 2];
-        bytes[..unfinished.len()].copy_from_slice(unfinished);
-        let (len, ended) = fill(stream, &mut bytes, unfinished.len())?;
-        bytes.truncate(len);
-        return Ok((bytes.into(), ended));
-    }
-    buffer.room()[..unfinished.len()].copy_from_slice(unfinished);
-    let (len, ended) = fill(stream, buffer.room(), unfinished.len())?;
-    // A slow peer must not hold a whole buffer for a few bytes.
-    if len * 4 < buffer.room().len() {
-        return Ok((Bytes::copy_from_slice(&buffer.room()[..len]), ended));
-    }
-    Ok((buffer.freeze(len), ended))
+/// Where bytes come from.
+struct Source {
+    stream: OwnedReadHalf,
+    decrypt: Option<Cipher>,
 }
 
-/// Reads into `room` from `at` until the kernel has no more or the room is full.
-fn fill(stream: &OwnedReadHalf, room: &mut [u8], at: usize) -> io::Result<(usize, bool)> {
-    let mut len = at;
-    while len < room.len() {
-        match stream.try_read(&mut room[len..]) {
-            Ok(0) => return Ok((len, true)),
-            Ok(read) => len += read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+impl Source {
+    /// Receives what the kernel has, behind the bytes of an unfinished frame. Also tells whether the peer
+    /// has closed its side.
+    fn receive(&mut self, unfinished: &[u8], pool: &BufferPool) -> io::Result<(Bytes, bool)> {
+        let mut buffer = pool.take();
+        if unfinished.len() * 2 > buffer.room().len() {
+            // A long bitfield or hash list: it gets a vector that grows with what has arrived.
+            let mut bytes = vec![0; unfinished.len() * 2];
+            bytes[..unfinished.len()].copy_from_slice(unfinished);
+            let (len, ended) = self.fill(&mut bytes, unfinished.len())?;
+            bytes.truncate(len);
+            return Ok((bytes.into(), ended));
         }
+        buffer.room()[..unfinished.len()].copy_from_slice(unfinished);
+        let (len, ended) = self.fill(buffer.room(), unfinished.len())?;
+        // A slow peer must not hold a whole buffer for a few bytes.
+        if len * 4 < buffer.room().len() {
+            return Ok((Bytes::copy_from_slice(&buffer.room()[..len]), ended));
+        }
+        Ok((buffer.freeze(len), ended))
     }
-    Ok((len, false))
+
+    /// Reads into `room` from `at` until the kernel has no more or the room is full.
+    fn fill(&mut self, room: &mut [u8], at: usize) -> io::Result<(usize, bool)> {
+        let mut len = at;
+        let mut ended = false;
+        while len < room.len() {
+            match self.stream.try_read(&mut room[len..]) {
+                Ok(0) => {
+                    ended = true;
+                    break;
+                }
+                Ok(read) => len += read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(cipher) = &mut self.decrypt {
+            cipher.apply(&mut room[at..len]);
+        }
+        Ok((len, ended))
+    }
+}
+
+/// Where bytes go.
+struct Sink {
+    stream: OwnedWriteHalf,
+    encrypt: Option<Cipher>,
 }
 
 /// Sends what is queued, until the driver has dropped its end and all is out.
 async fn write_buffers(
     id: ConnId,
-    stream: OwnedWriteHalf,
+    mut sink: Sink,
     mut queue: mpsc::Receiver<Outgoing>,
     frames_queued: &AtomicUsize,
     events: &mpsc::Sender<ConnEvent>,
@@ -245,18 +277,18 @@ async fn write_buffers(
     loop {
         if pending.is_empty() {
             match queue.recv().await {
-                Some(outgoing) => pending.push_back(Pending::new(outgoing)),
+                Some(outgoing) => pending.push_back(Pending::new(outgoing, &mut sink.encrypt)),
                 None => return Ok(()),
             }
         }
         while pending.len() < VECTORED_MAX {
             match queue.try_recv() {
-                Ok(outgoing) => pending.push_back(Pending::new(outgoing)),
+                Ok(outgoing) => pending.push_back(Pending::new(outgoing, &mut sink.encrypt)),
                 Err(_) => break,
             }
         }
-        stream.writable().await?;
-        let out = write_some(&stream, &mut pending)?;
+        sink.stream.writable().await?;
+        let out = write_some(&sink.stream, &mut pending)?;
         frames_queued.fetch_sub(out.frames, Ordering::Relaxed);
         if out.payload > 0 && events.send(ConnEvent::Sent(id, out.payload)).await.is_err() {
             return Ok(());
@@ -280,14 +312,21 @@ struct Counts {
 }
 
 impl Pending {
-    fn new(outgoing: Outgoing) -> Self {
-        match outgoing {
+    /// Encrypts, if need be: into a copy, since blocks may be shared.
+    fn new(outgoing: Outgoing, cipher: &mut Option<Cipher>) -> Self {
+        let (mut bytes, counts) = match outgoing {
             Outgoing::Frames(bytes) => {
                 let counts = Counts { payload: 0, frames: bytes.len() };
-                Self { bytes: bytes.into(), counts }
+                (Bytes::from(bytes), counts)
             }
-            Outgoing::Blocks { bytes, payload } => Self { bytes, counts: Counts { payload, frames: 0 } },
+            Outgoing::Blocks { bytes, payload } => (bytes, Counts { payload, frames: 0 }),
+        };
+        if let Some(cipher) = cipher {
+            let mut copy = bytes.to_vec();
+            cipher.apply(&mut copy);
+            bytes = copy.into();
         }
+        Self { bytes, counts }
     }
 }
 

@@ -8,6 +8,7 @@
 //! keep it; kept bytes go straight to the store, and a block to be sent is named, read and written by
 //! `uploads`.
 
+mod opening;
 mod outputs;
 mod uploads;
 mod web;
@@ -22,17 +23,18 @@ use bytes::Bytes;
 use peerage_api::request::NodeConfig;
 use peerage_base::{ConnId, Instant, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
-use peerage_net::tcp::{BufferPool, ConnEvent, Connection, Listener, Outgoing, Received};
-use peerage_peer::{AnnounceReply, BlockVerdict, Peer, PeerChange, TrackerFailure, TrackerId};
+use peerage_net::tcp::{
+    BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, Received,
+};
+use peerage_peer::{AnnounceReply, BlockVerdict, Encryption, Peer, PeerChange, TrackerFailure, TrackerId};
 use peerage_store::{Report, ReportSink, Store, StoreConfig, TorrentStore};
 use peerage_swarm::{Block, Event, StoreEvent, WebChange, WebSeedId};
 use peerage_wire::frame::Frame;
 use peerage_wire::handshake::Handshake;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 
 use crate::inbox::Inbox;
+use opening::Opening;
 use uploads::{ReadDone, Uploads};
 use writes::Writes;
 
@@ -52,8 +54,8 @@ const INFLIGHT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(crate) enum Input {
     /// The store reports.
     Store(Report),
-    /// A dial ended.
-    Dialled(ConnId, io::Result<TcpStream>),
+    /// A connection is ready for the peer wire, or never will be.
+    Opened(ConnId, Result<Greeted, GreetError>),
     /// Blocks were read for a peer.
     Read(ReadDone),
     /// A tracker answered.
@@ -112,7 +114,10 @@ pub(crate) struct Driver {
     /// the truth.
     accepting: bool,
     connections: HashMap<ConnId, Link>,
-    dials: HashMap<ConnId, AbortHandle>,
+    openings: HashMap<ConnId, Opening>,
+    encryption: Encryption,
+    /// For keys and paddings of encrypted starts.
+    rng: Rng,
     uploads: Uploads,
     writes: Writes,
     net: mpsc::Receiver<ConnEvent>,
@@ -131,6 +136,8 @@ pub(crate) struct Driver {
 struct Link {
     connection: Connection,
     addr: SocketAddr,
+    /// What an incoming encrypted start was about: the handshake must name the same torrent.
+    info_hash: Option<[u8; 20]>,
 }
 
 impl Driver {
@@ -166,6 +173,7 @@ impl Driver {
             upload_rate_max: config.upload_limit,
             download_rate_max: config.download_limit,
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
+            encryption: opening::policy(config.encryption),
             ..peerage_peer::Config::default()
         };
         let web = web::client(config.allow_local);
@@ -177,13 +185,15 @@ impl Driver {
         let (net_sender, net) = mpsc::channel(NET_EVENTS_MAX);
         Ok(Self {
             started: std::time::Instant::now(),
-            peer: Peer::new(peer_config, local, rng),
+            peer: Peer::new(peer_config, local, rng.fork()),
             store: Store::open(store_config, sink)?,
             torrents: BTreeMap::new(),
             listener,
             accepting: false,
             connections: HashMap::new(),
-            dials: HashMap::new(),
+            openings: HashMap::new(),
+            encryption: opening::policy(config.encryption),
+            rng,
             uploads: Uploads::start(config.io_threads, &inbox).map_err(StartError::Thread)?,
             writes: Writes::default(),
             net,
@@ -286,21 +296,6 @@ impl Driver {
         }
     }
 
-    fn on_accept(&mut self, stream: TcpStream, addr: SocketAddr) {
-        let now = self.now();
-        if let Some(conn) = self.peer.accept(now, addr) {
-            self.open(now, conn, stream, addr);
-        }
-    }
-
-    /// An open socket becomes a connection.
-    fn open(&mut self, now: Instant, conn: ConnId, stream: TcpStream, addr: SocketAddr) {
-        let connection = Connection::spawn(conn, stream, self.net_sender.clone(), self.buffers.clone());
-        self.connections.insert(conn, Link { connection, addr });
-        self.news.push_back(News::Connected(addr));
-        self.uploads.open(now, conn);
-    }
-
     fn on_net(&mut self, event: ConnEvent) {
         tracing::trace!(?event);
         let now = self.now();
@@ -352,6 +347,10 @@ impl Driver {
                 Frame::Handshake(range) => {
                     let frame = received.bytes.get(bytes(range)).unwrap_or_default();
                     match Handshake::decode(frame) {
+                        Ok(handshake) if self.contradicts(conn, &handshake) => {
+                            let what = "the encrypted start names another torrent than the handshake";
+                            self.peer.handle_garbage(now, conn, what);
+                        }
                         Ok(handshake) => {
                             self.peer.handle_handshake(now, conn, handshake);
                             self.offer_room(now, conn);
@@ -367,18 +366,7 @@ impl Driver {
         let now = self.now();
         match input {
             Input::Store(report) => self.on_report(now, report),
-            Input::Dialled(conn, result) => {
-                if self.dials.remove(&conn).is_none() {
-                    return;
-                }
-                match result.and_then(|stream| stream.peer_addr().map(|addr| (stream, addr))) {
-                    Ok((stream, addr)) => {
-                        self.open(now, conn, stream, addr);
-                        self.peer.handle_peer(now, conn, PeerChange::Connected);
-                    }
-                    Err(error) => self.peer.handle_peer(now, conn, PeerChange::Closed(error.to_string())),
-                }
-            }
+            Input::Opened(conn, result) => self.on_opened(now, conn, result),
             Input::Read(done) => {
                 self.uploads.read(done.conn);
                 self.on_read(now, done);

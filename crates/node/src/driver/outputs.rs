@@ -1,17 +1,12 @@
 //! Carrying out what the machine wants.
 
-use std::time::Duration;
-
 use peerage_base::{ConnId, Instant, TorrentId};
-use peerage_net::tcp::{Outgoing, dial};
+use peerage_net::tcp::Outgoing;
 use peerage_net::tracker::{self, Retry};
 use peerage_peer::{AnnounceRequest, INTERVAL_MAX, Output, TrackerFailure, TrackerId};
 
 use super::writes::StoreJob;
 use super::{Driver, Input, News, web};
-
-/// Dials end by then even if the machine does not give them up.
-const DIAL_LIMIT: Duration = Duration::from_secs(30);
 
 impl Driver {
     pub(super) fn carry_out(&mut self, now: Instant, output: Output) {
@@ -27,13 +22,7 @@ impl Driver {
             Output::Verify { torrent, piece, digests } => {
                 self.store_job(torrent, StoreJob::Verify { piece, digests });
             }
-            Output::Dial { conn, addr, .. } => {
-                let inbox = self.inbox.clone();
-                let task = tokio::spawn(async move {
-                    inbox.put(Input::Dialled(conn, dial(addr, DIAL_LIMIT).await));
-                });
-                self.dials.insert(conn, task.abort_handle());
-            }
+            Output::Dial { conn, addr, encrypt, .. } => self.dial(conn, addr, encrypt),
             Output::Disconnect { conn, reason } => self.disconnect(conn, &reason.to_string()),
             Output::Announce { torrent, tracker, url, request } => {
                 self.announce(torrent, tracker, url, request)
@@ -51,9 +40,7 @@ impl Driver {
     }
 
     fn disconnect(&mut self, conn: ConnId, reason: &str) {
-        if let Some(task) = self.dials.remove(&conn) {
-            task.abort();
-        }
+        self.give_up(conn);
         self.forget(conn, reason);
     }
 

@@ -2,6 +2,7 @@
 
 use super::Peer;
 use super::conns::{Conn, Stage};
+use crate::Encryption;
 use crate::addr::{self, LocalRange, Scope};
 use crate::candidates::Ending;
 use crate::event::{CloseReason, Output, Source};
@@ -233,6 +234,9 @@ impl Peer {
             if let Some(listen) = conn.listen
                 && !self.conns.iter().any(shared)
             {
+                if conn.outgoing && ending == Ending::Failed && may_turn(self.config.encryption, &conn) {
+                    torrent.candidates.turn(listen);
+                }
                 torrent.candidates.ended(now, listen, ending, &mut self.rng);
                 torrent.dial_at = torrent.candidates.next_at();
             }
@@ -268,5 +272,15 @@ impl Peer {
             self.stats.bans += 1;
             self.outputs.push_back(Output::Banned { addr, reason, duration: self.config.ban_duration });
         }
+    }
+}
+
+/// Whether a failed dial is to be made the other way next, in plain instead of encrypted or the reverse.
+fn may_turn(encryption: Encryption, conn: &Conn) -> bool {
+    match encryption {
+        Encryption::Off | Encryption::Require => false,
+        // A peer that was not reached says nothing on what it speaks.
+        Encryption::Allow => conn.stage == Stage::Greeting || conn.encrypted,
+        Encryption::Prefer => true,
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Conn {
     pub(crate) peer_id: [u8; 20],
     /// Where the other side listens: its entry among the candidates.
     pub(crate) listen: Option<SocketAddr>,
+    /// We dialled it with an encrypted start.
+    pub(crate) encrypted: bool,
     /// A block was accepted from it or sent to it.
     pub(crate) useful: bool,
     /// What the other side counts as for caps.
@@ -106,6 +108,7 @@ impl Conns {
             deadline,
             peer_id: [0; 20],
             listen: outgoing.then_some(addr),
+            encrypted: false,
             useful: false,
             host: crate::addr::host(addr.ip()),
         });

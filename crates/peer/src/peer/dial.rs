@@ -2,6 +2,7 @@
 
 use super::Peer;
 use super::conns::Stage;
+use crate::Encryption;
 use crate::addr::{self, LocalRange, Scope};
 use crate::event::{CloseReason, Output, Source};
 use peerage_base::{ConnId, Duration, Instant, TorrentId};
@@ -96,13 +97,22 @@ impl Peer {
     }
 
     fn begin_dial(&mut self, now: Instant, id: TorrentId, addr: SocketAddr) {
+        let Some(torrent) = self.torrents.get_mut(&id) else { return };
+        torrent.candidates.begin(addr);
+        let encrypted = match self.config.encryption {
+            Encryption::Off => false,
+            Encryption::Allow => torrent.candidates.turned(addr),
+            Encryption::Prefer => !torrent.candidates.turned(addr),
+            Encryption::Require => true,
+        };
+        let encrypt = encrypted.then(|| torrent.hashes.primary());
         let conn = self.conns.insert(now, addr, Some(id), now + self.config.dial_timeout);
-        if let Some(torrent) = self.torrents.get_mut(&id) {
-            torrent.candidates.begin(addr);
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.encrypted = encrypted;
         }
         self.dial_clock = self.dial_clock.max(now) + self.dial_gap();
         self.stats.dials += 1;
-        self.outputs.push_back(Output::Dial { conn, torrent: id, addr });
+        self.outputs.push_back(Output::Dial { conn, torrent: id, addr, encrypt });
     }
 
     fn has_place(&self, id: TorrentId) -> bool {

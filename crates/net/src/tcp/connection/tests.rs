@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
@@ -11,7 +11,8 @@ async fn pair() -> (Connection, mpsc::Receiver<ConnEvent>, TcpStream) {
     let addr = listener.local_addr().unwrap();
     let (stream, accepted) = tokio::join!(TcpStream::connect(addr), listener.accept());
     let (sender, events) = mpsc::channel(64);
-    let connection = Connection::spawn(ConnId(1), stream.unwrap(), sender, BufferPool::new(1 << 20, 4));
+    let greeted = Greeted::plain(stream.unwrap());
+    let connection = Connection::spawn(ConnId(1), greeted, sender, BufferPool::new(1 << 20, 4));
     (connection, events, accepted.unwrap().0)
 }
 
