@@ -17,7 +17,7 @@ use crate::{
     hasher::{Kind, PieceState},
     place::{FileIdentity, Home, PARTS_INDEX},
     report::{CheckOutcome, PieceSet, Report},
-    resume::Record,
+    resume::{Record, Resume},
     shared::Shared,
     store::{CheckMode, Mode},
     torrent::{FileState, Torrent},
@@ -42,8 +42,10 @@ struct Survey {
 /// Checks a torrent and reports; see [`TorrentStore::check`](crate::TorrentStore::check).
 pub(crate) fn run(shared: &Arc<Shared>, torrent: &Arc<Torrent>, mode: &CheckMode) {
     let survey = survey(torrent);
+    let record = load(torrent);
+    let begun = record.begun;
     let record = match mode {
-        CheckMode::Resume => load(torrent),
+        CheckMode::Resume => record,
         CheckMode::Full | CheckMode::JustHashed(_) => Record::default(),
     };
     let known: Vec<Option<FileIdentity>> = match mode {
@@ -72,7 +74,7 @@ pub(crate) fn run(shared: &Arc<Shared>, torrent: &Arc<Torrent>, mode: &CheckMode
         have,
     };
     drop_changed(torrent, &survey, &mut outcome);
-    let mut reports = settle(torrent, &survey, &mut outcome);
+    let mut reports = settle(torrent, &survey, begun, &mut outcome);
     reports.push(Report::Checked { torrent: torrent.id, outcome });
     (shared.sink)(reports);
     shared.wake_keeper();
@@ -120,7 +122,7 @@ fn survey(torrent: &Torrent) -> Survey {
             Ok(Some(_)) | Err(_) if download && !wanted => None,
             // Another length; or a link or a special file.
             Ok(Some(_)) | Err(_) if download => {
-                survey.conflicts.push(path());
+                survey.conflicts.push(torrent.places.obstacle(info, index, Home::Final));
                 None
             }
             Ok(Some(_)) => {
@@ -131,7 +133,7 @@ fn survey(torrent: &Torrent) -> Survey {
                 Ok(identity) => identity.map(|identity| (Home::Part, identity)),
                 Err(_) if !wanted => None,
                 Err(_) => {
-                    survey.conflicts.push(path());
+                    survey.conflicts.push(torrent.places.obstacle(info, index, Home::Part));
                     None
                 }
             },
@@ -327,9 +329,10 @@ fn drop_changed(torrent: &Torrent, survey: &Survey, outcome: &mut CheckOutcome) 
 }
 
 /// Makes what was found the torrent's state: counts, names, identities.
-fn settle(torrent: &Torrent, survey: &Survey, outcome: &mut CheckOutcome) -> Vec<Report> {
+fn settle(torrent: &Torrent, survey: &Survey, begun: bool, outcome: &mut CheckOutcome) -> Vec<Report> {
     let layout = torrent.layout();
     let mut steps = Vec::new();
+    let mut strangers = Vec::new();
     {
         let mut state = torrent.state();
         let state = &mut *state;
@@ -347,8 +350,17 @@ fn settle(torrent: &Torrent, survey: &Survey, outcome: &mut CheckOutcome) -> Vec
             let found = survey.files.get(index).copied().flatten();
             let step = match torrent.mode {
                 Mode::Seed => None,
-                Mode::Download => next_step(file, entry),
+                Mode::Download => {
+                    next_step(file, entry, begun || found.is_none_or(|(_, found)| found.size == 0))
+                }
             };
+            if matches!(step, Some(Step::Conflict)) {
+                strangers.push(torrent.places.obstacle(&torrent.info, index, file.home));
+            }
+            let stays = !matches!(step, Some(Step::Conflict | Step::Ignore));
+            if file.home == Home::Part && stays && found.is_some_and(|(_, found)| found.size > entry.len) {
+                steps.push((index, Step::Cut));
+            }
             match step {
                 Some(step) => steps.push((index, step)),
                 None if file.home == Home::Final => {
@@ -358,11 +370,14 @@ fn settle(torrent: &Torrent, survey: &Survey, outcome: &mut CheckOutcome) -> Vec
             }
         }
     }
-    let strangers = steps.iter().filter(|(_, step)| matches!(step, Step::Conflict));
-    outcome.conflicts.extend(strangers.map(|(index, _)| torrent.places.path(&torrent.info, *index)));
+    outcome.conflicts.extend(strangers);
+    outcome.conflicts.dedup();
     if !outcome.conflicts.is_empty() || outcome.cancelled {
         // The driver will give up: leave everything as it is.
         return Vec::new();
+    }
+    if torrent.mode == Mode::Download && !begun {
+        mark_begun(torrent, outcome);
     }
     steps
         .into_iter()
@@ -370,8 +385,18 @@ fn settle(torrent: &Torrent, survey: &Survey, outcome: &mut CheckOutcome) -> Vec
         .collect()
 }
 
+/// From now on a partial file is known for ours, should we be killed before it has a good piece.
+fn mark_begun(torrent: &Torrent, outcome: &mut CheckOutcome) {
+    let resume = torrent.resume.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(Err(error)) = resume.as_ref().map(Resume::save_begun) {
+        outcome.errors.push(format!("the resume state cannot be kept: {error}"));
+    }
+}
+
 /// What a file of a download needs before work goes on.
 enum Step {
+    /// Its partial file is longer than it.
+    Cut,
     /// The parts file has something of it, and now it is wanted.
     FromParts,
     /// It is empty, and so has no piece that could complete it.
@@ -381,19 +406,24 @@ enum Step {
     /// Under its own name stands a file of the right length with some right pieces: another
     /// program's partial download, or ours that was damaged.
     TakeOver,
-    /// The same without a right piece, where the file is not wanted.
+    /// The same, or a partial file that is not known for ours, without a right piece, where the file is not
+    /// wanted.
     Ignore,
     /// The same, where it is wanted.
     Conflict,
 }
 
-fn next_step(file: &FileState, entry: &peerage_content::File) -> Option<Step> {
+/// `ours`: a partial file is known to be this download's own, or has nothing in it.
+fn next_step(file: &FileState, entry: &peerage_content::File, ours: bool) -> Option<Step> {
     let pieces = entry.pieces.end.saturating_sub(entry.pieces.start);
     match file.home {
         Home::Final if file.missing == 0 => None,
         Home::Final if file.missing < pieces => Some(Step::TakeOver),
         Home::Final if file.wanted => Some(Step::Conflict),
         Home::Final => Some(Step::Ignore),
+        Home::Part if !ours && file.missing == pieces => {
+            Some(if file.wanted { Step::Conflict } else { Step::Ignore })
+        }
         _ if !file.wanted => None,
         _ if entry.len == 0 => Some(Step::Empty),
         Home::Part if file.missing == 0 => Some(Step::Rename),
@@ -416,6 +446,7 @@ fn settle_file(
             return Some(finish(torrent, index, outcome));
         }
         Step::FromParts => torrent.move_from_parts(index),
+        Step::Cut => cut(torrent, index),
         Step::Empty => make_empty(torrent, index),
         Step::TakeOver => {
             torrent.places.rename_to_part(&torrent.info, index).map(|()| torrent.set_home(index, Home::Part))
@@ -440,6 +471,11 @@ fn finish(torrent: &Torrent, index: usize, outcome: &mut CheckOutcome) -> Report
         outcome.errors.push(error.clone());
     }
     report
+}
+
+fn cut(torrent: &Torrent, index: usize) -> io::Result<()> {
+    let len = torrent.layout().files().get(index).map_or(0, |file| file.len);
+    torrent.open(index, Home::Part, true)?.set_len(len)
 }
 
 fn make_empty(torrent: &Torrent, index: usize) -> io::Result<()> {

@@ -132,6 +132,24 @@ impl Places {
         }
     }
 
+    /// What stands in the way at a home, for people: the file itself, or what stands where one of its folders
+    /// should be.
+    pub(crate) fn obstacle(&self, info: &Info, file: usize, home: Home) -> PathBuf {
+        if self.root.is_none() {
+            return self.path(info, file);
+        }
+        let names = self.components(info, file);
+        let Some((name, folders)) = names.split_last() else { return self.shown.clone() };
+        let mut path = self.shown.clone();
+        for folder in folders {
+            path.push(folder);
+            if std::fs::symlink_metadata(&path).is_ok_and(|found| !found.is_dir()) {
+                return path;
+            }
+        }
+        if home == Home::Part { path.join(self.part_name(name)) } else { path.join(name) }
+    }
+
     /// The parts file's path, for people.
     pub(crate) fn parts_shown(&self) -> PathBuf {
         self.parts_path().iter().fold(self.shown.clone(), |path, name| path.join(name))

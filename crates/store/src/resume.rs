@@ -36,6 +36,8 @@ const CACHE_BYTES: usize = 256 * 1024;
 /// What was known at the last checkpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
+    /// The download got past its first look at what is there: partial files are its own.
+    pub(crate) begun: bool,
     pub(crate) have: Option<PieceSet>,
     pub(crate) files: BTreeMap<u32, FileIdentity>,
 }
@@ -51,6 +53,8 @@ pub(crate) struct Checkpoint {
 /// An open database.
 pub(crate) struct Resume {
     database: Database,
+    /// There was one that could not be read.
+    damaged: bool,
 }
 
 /// Where the database of a torrent in a folder is.
@@ -112,7 +116,7 @@ impl Resume {
             source: io::Error::other(error.to_string()),
         };
         let error = match open(path) {
-            Ok(database) => return Ok((Self { database }, None)),
+            Ok(database) => return Ok((Self { database, damaged: false }, None)),
             Err(Failure::InUse) => return Err(AddError::InUse),
             Err(Failure::Io(source)) => return Err(AddError::Dir { path: path.to_owned(), source }),
             Err(Failure::Corrupt(error)) => error,
@@ -128,7 +132,7 @@ impl Resume {
             "the resume state was damaged ({error}) and is now {}; everything is checked",
             away.display()
         );
-        Ok((Self { database }, Some(warning)))
+        Ok((Self { database, damaged: true }, Some(warning)))
     }
 
     /// What was kept. Damaged values are left out.
@@ -138,12 +142,13 @@ impl Resume {
 
     fn try_load(&self, pieces: u32) -> Result<Record, redb::Error> {
         let read = self.database.begin_read()?;
-        let mut record = Record::default();
+        let mut record = Record { begun: self.damaged, ..Record::default() };
         let Ok(meta) = read.open_table(META) else { return Ok(record) };
         if let Some(value) = meta.get("have")? {
             let bytes = unseal(b"have", value.value());
             record.have = bytes.and_then(|bytes| PieceSet::from_bytes(bytes.to_vec(), pieces));
         }
+        record.begun |= meta.get("begun")?.is_some();
         let Ok(files) = read.open_table(FILES) else { return Ok(record) };
         for row in files.iter()? {
             let (key, value) = row?;
@@ -170,6 +175,15 @@ impl Resume {
             }
             let write = self.database.begin_write()?;
             write.open_table(META)?.insert("metadata", &*seal(b"metadata", metadata))?;
+            Ok(write.commit()?)
+        })
+    }
+
+    /// Keeps, durably, that the download may have partial files from now on.
+    pub(crate) fn save_begun(&self) -> Result<(), String> {
+        guarded(|| {
+            let write = self.database.begin_write()?;
+            write.open_table(META)?.insert("begun", &*seal(b"begun", &[]))?;
             Ok(write.commit()?)
         })
     }

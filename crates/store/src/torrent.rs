@@ -75,6 +75,8 @@ pub(crate) struct Torrent {
     pub(crate) check: Mutex<Option<JoinHandle<()>>>,
     /// The disk failed to keep what it was given (a failed fdatasync): nothing more is taken.
     pub(crate) broken: AtomicBool,
+    /// Held while a file is made, so that it is made once.
+    making: Mutex<()>,
     jobs: Mutex<u64>,
     idle: Condvar,
 }
@@ -116,6 +118,7 @@ impl Torrent {
             cancel: AtomicBool::new(false),
             check: Mutex::new(None),
             broken: AtomicBool::new(false),
+            making: Mutex::new(()),
             jobs: Mutex::new(0),
             idle: Condvar::new(),
             info,
@@ -198,34 +201,58 @@ impl Torrent {
 
     /// The file to write to, open, and where in it the bytes of `file` begin.
     fn writable(&self, file: usize) -> io::Result<(Arc<File>, u64)> {
-        let (home, fresh) = {
-            let state = self.state();
-            let file = state.files.get(file).ok_or(io::ErrorKind::InvalidInput)?;
-            match file.home {
-                Home::None if file.wanted => (Home::Part, true),
-                Home::None => (Home::Parts, true),
-                Home::Final => {
-                    let what = "it is complete, and was changed by another program";
-                    return Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, what));
-                }
-                home => (home, false),
-            }
+        let home = match self.home(file)? {
+            (home, false) => home,
+            (_, true) => self.make(file).map_err(|error| self.explain(file, &error))?,
         };
         let opened = self.open(file, home, true).map_err(|error| self.explain(file, &error))?;
-        if fresh {
-            let len = match home {
-                Home::Parts => self.layout().space_len(),
-                _ => self.layout().files().get(file).map_or(0, |file| file.len),
-            };
-            if opened.metadata()?.len() != len {
-                opened.set_len(len).map_err(|error| self.explain(file, &error))?;
-            }
-            let mut state = self.state();
-            if let Some(file) = state.files.get_mut(file) {
-                file.home = home;
-            }
-        }
         Ok((opened, self.base(file, home)))
+    }
+
+    /// Where bytes of a file are to be written, and whether that is still to be made.
+    fn home(&self, file: usize) -> io::Result<(Home, bool)> {
+        let state = self.state();
+        let file = state.files.get(file).ok_or(io::ErrorKind::InvalidInput)?;
+        match file.home {
+            Home::None if file.wanted => Ok((Home::Part, true)),
+            Home::None => Ok((Home::Parts, true)),
+            Home::Final => {
+                let what = "it is complete, and was changed by another program";
+                Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, what))
+            }
+            home => Ok((home, false)),
+        }
+    }
+
+    /// Makes a file's home. Nothing was there when the download began: a partial file that is there now is
+    /// another download's.
+    fn make(&self, file: usize) -> io::Result<Home> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let (home, fresh) = self.home(file)?;
+        if !fresh {
+            return Ok(home);
+        }
+        let (len, opened) = match home {
+            Home::Parts => (self.layout().space_len(), self.open(file, home, true)?),
+            _ => {
+                let made = self.places.open(&self.info, file, home, Access::CreateNew);
+                let made = made.map_err(|error| match error.kind() {
+                    io::ErrorKind::AlreadyExists => {
+                        let what = "another download began to write a file of this name";
+                        io::Error::new(error.kind(), what)
+                    }
+                    _ => error,
+                })?;
+                (self.layout().files().get(file).map_or(0, |file| file.len), Arc::new(made))
+            }
+        };
+        if let Some(file) = self.state().files.get_mut(file) {
+            file.home = home;
+        }
+        if opened.metadata()?.len() != len {
+            opened.set_len(len)?;
+        }
+        Ok(home)
     }
 
     /// Where the bytes of a file begin in its home.

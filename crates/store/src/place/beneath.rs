@@ -35,6 +35,8 @@ pub(crate) enum Access {
     Write,
     /// For both; made, with its folders, where it is missing.
     Create,
+    /// For both; made, with its folders, and an error where it exists.
+    CreateNew,
 }
 
 impl Access {
@@ -46,6 +48,7 @@ impl Access {
                 Self::Read => OFlags::RDONLY,
                 Self::Write => OFlags::RDWR,
                 Self::Create => OFlags::RDWR | OFlags::CREATE,
+                Self::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
             }
     }
 }
@@ -84,7 +87,7 @@ impl Root {
         if let Ok(file) = self.file_once(folders, name, access) {
             return Ok(file);
         }
-        if access == Access::Create {
+        if matches!(access, Access::Create | Access::CreateNew) {
             self.make_folders(folders)?;
         }
         self.file_once(folders, name, access)
