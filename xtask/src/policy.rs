@@ -1,4 +1,4 @@
-//! What is allowed: the one place to change when a crate comes or an arrow is added. DESIGN: layers.
+//! What is allowed: the one place to change when a crate comes or an arrow is added. ARCHITECTURE.md draws the layers.
 
 /// Crates without clock, threads, environment and I/O.
 pub const PURE: [&str; 5] = ["base", "wire", "content", "swarm", "peer"];
@@ -79,5 +79,5 @@ pub const FILE_LINES_MAX: usize = 800;
 /// Lines of a function, signature and closing brace included.
 pub const FUNCTION_LINES_MAX: usize = 70;
 
-/// Lines of `base`, tests included (DESIGN: "stays small").
+/// Lines of `base`, tests included: it stays small.
 pub const BASE_LINES_MAX: usize = 1500;

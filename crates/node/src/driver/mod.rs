@@ -44,7 +44,7 @@ const NET_EVENTS_MAX: usize = 256;
 /// Events handled before the machine's outputs are carried out.
 const EVENTS_PER_TURN: usize = 32;
 /// Receive buffers: as large as the largest read that still gains, and as many as the in-flight budget
-/// fills (bench/RESULTS.md).
+/// fills (measured by `bench/run`).
 const BUFFER_LEN: usize = 1024 * 1024;
 const BUFFERS_KEPT_MAX: usize = 24;
 /// Bytes that may be asked for and not yet written.

@@ -14,7 +14,7 @@ use peerage_wire::message::{PIECE_HEADER_LEN, piece_header};
 use super::Input;
 use crate::inbox::Inbox;
 
-/// Blocks read at once. 64 (1 MiB) is where larger runs stop gaining (bench/RESULTS.md).
+/// Blocks read at once. 64 (1 MiB) is where larger runs stop gaining, as measured by `bench/run`.
 const RUN_BLOCKS_MAX: usize = 64;
 /// Runs up to here are read without another thread where they are in the page cache: handing a small run
 /// over and back costs more than reading it. Larger ones are read while the one before is sent.
