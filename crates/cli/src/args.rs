@@ -115,7 +115,7 @@ pub struct Network {
     #[arg(long = "peer", value_name = "ADDR:PORT")]
     pub peers: Vec<String>,
     /// A tracker to announce to; may be repeated
-    #[arg(long = "tracker", value_name = "URL")]
+    #[arg(long = "tracker", value_name = "URL", value_parser = parse_tracker)]
     pub trackers: Vec<String>,
     /// Send at most so much per second, such as 500k or 2MB/s
     #[arg(long, value_name = "RATE", value_parser = parse_rate, env = "PEERAGE_UPLOAD_LIMIT")]
@@ -207,7 +207,7 @@ pub struct Create {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// A tracker; may be repeated, each a tier of its own
-    #[arg(long = "tracker", value_name = "URL")]
+    #[arg(long = "tracker", value_name = "URL", value_parser = parse_tracker)]
     pub trackers: Vec<String>,
     /// A web seed (BEP 19); may be repeated
     #[arg(long = "web-seed", value_name = "URL")]
@@ -266,4 +266,25 @@ pub enum ConfigCommand {
     Show,
     /// Check the configuration file and say what is wrong with it
     Check,
+}
+
+/// A tracker that the user names: a typing error must not become a part of links and torrents.
+fn parse_tracker(text: &str) -> Result<String, String> {
+    if peerage_node::is_tracker_url(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a tracker is a URL such as http://host:port/announce or udp://host:port".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracker_must_be_a_url() {
+        let parse = |tracker| Cli::try_parse_from(["peerage", "create", "a", "--tracker", tracker]);
+        assert!(parse("udp://host:1").is_ok() && parse("https://host/announce").is_ok());
+        assert!(parse("foo").unwrap_err().to_string().contains("udp://host:port"));
+    }
 }

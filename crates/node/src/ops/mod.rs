@@ -16,7 +16,7 @@ pub use create::create;
 pub use get::get;
 pub use inspect::inspect;
 pub use share::share;
-pub use tracker::tracker;
+pub use tracker::{is_tracker_url, tracker};
 pub use verify::verify;
 
 use std::io;

@@ -50,6 +50,13 @@ pub async fn tracker(
     Ok(())
 }
 
+/// Whether `url` names a tracker that announces can go to. What users write is held to it; what strangers
+/// put into links and torrents is not, there a bad one is passed over.
+#[must_use]
+pub fn is_tracker_url(url: &str) -> bool {
+    peerage_net::tracker::check_url(url).is_ok()
+}
+
 /// The addresses that a socket takes: `[::]` is open to both families, and most networks have IPv4.
 fn families(bound: SocketAddr) -> Vec<SocketAddr> {
     let v4 = (bound.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED))
