@@ -110,8 +110,12 @@ fn unclassified(error: anyhow::Error) -> Failure {
     if let Some(io) = error.downcast_ref::<std::io::Error>() {
         let (exit, code) = match io.kind() {
             std::io::ErrorKind::NotFound => (ExitCode::NotFound, "E_NOT_FOUND"),
-            std::io::ErrorKind::PermissionDenied => (ExitCode::Denied, "E_DENIED"),
-            std::io::ErrorKind::StorageFull => (ExitCode::NoSpace, "E_NO_SPACE"),
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                (ExitCode::Denied, "E_DENIED")
+            }
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                (ExitCode::NoSpace, "E_NO_SPACE")
+            }
             std::io::ErrorKind::AlreadyExists => (ExitCode::Conflict, "E_EXISTS"),
             _ => (ExitCode::Unclassified, "E_IO"),
         };

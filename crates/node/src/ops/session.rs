@@ -1,5 +1,6 @@
 //! What `share` and `get` have in common: a driver, one torrent in it, and a user to be told.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,10 +255,26 @@ pub(super) fn add_failure(error: &AddError) -> Failure {
     match error {
         AddError::InUse => Failure::new(ExitCode::Locked, "E_IN_USE", error.to_string())
             .hint("wait for the other command to end, or stop it"),
-        AddError::Dir { source, .. } => super::io_failure(&error.to_string(), source),
+        AddError::Dir { source, .. } => dir_failure(error.to_string(), source.kind()),
         AddError::Paths { .. } | AddError::Closing => {
             Failure::new(ExitCode::Unclassified, "E_STORE", error.to_string())
         }
+    }
+}
+
+fn dir_failure(message: String, kind: ErrorKind) -> Failure {
+    let failure = super::failure_of_kind(kind, message);
+    match kind {
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            failure.hint("a file stands there; choose a folder with -o DIR")
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            failure.hint("choose another folder with -o DIR")
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            failure.hint("free space there, or choose another folder with -o DIR")
+        }
+        _ => failure,
     }
 }
 

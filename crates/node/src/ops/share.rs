@@ -80,8 +80,8 @@ async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Prepared, 
 /// Where the files of a torrent are, when the user names the content itself or the folder around it.
 pub(super) fn locate(metainfo: &Metainfo, path: &Path) -> Result<Place, Failure> {
     let info = &metainfo.info;
-    let found =
-        std::fs::metadata(path).map_err(|error| super::io_failure(&path.display().to_string(), &error))?;
+    let found = std::fs::metadata(path)
+        .map_err(|error| super::io_failure(&path.display().to_string(), &error).hint(super::CHECK_PATH))?;
     if !info.folder && !found.is_dir() {
         return Ok(Place::Files(vec![path.to_path_buf()]));
     }

@@ -37,8 +37,8 @@ pub async fn tracker(
         (_, started) => started,
     };
     let server = server.map_err(|error| {
-        super::io_failure(&format!("cannot listen on {}", listen.unwrap_or(any)), &error)
-            .hint("choose another with --listen ADDR:PORT; port 0 takes a free one")
+        let message = format!("cannot listen on {}: {error}", listen.unwrap_or(any));
+        super::listen_failure(error.kind(), message)
     })?;
     let addr = link::reachable(&families(server.addr())).first().copied().unwrap_or(server.addr());
     sink(Event::TrackerReady {
