@@ -36,6 +36,8 @@ pub enum Outcome {
     Complete,
     /// Stopped by the user; the same command goes on.
     Interrupted,
+    /// Whoever read standard output went away before the end; the same command goes on.
+    ReaderGone,
 }
 
 /// A failure to open, read or write something by name.
