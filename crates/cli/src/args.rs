@@ -140,7 +140,8 @@ pub struct Share {
     /// A .torrent file that describes PATH: the data is checked, then served
     #[arg(long, value_name = "FILE")]
     pub torrent: Option<PathBuf>,
-    /// Name in the link, instead of the file's or folder's
+    /// Name in the link, instead of the file's or folder's; several paths are named after the current
+    /// folder unless this is given
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Send each piece once before any twice, as the first seed of a large crowd (BEP 16)
@@ -166,7 +167,8 @@ pub struct Get {
     /// Fetch from the start to the end, rather than rare parts first
     #[arg(long)]
     pub sequential: bool,
-    /// Write the content to stdout, in order, as it arrives (one file; see --select)
+    /// Write the content to stdout, in order, as it arrives (one file; see --select); the content is also
+    /// kept in the folder
     #[arg(long)]
     pub stdout: bool,
     /// Go on serving when complete, until Ctrl-C
@@ -200,7 +202,7 @@ pub struct Create {
     /// SHA-256 Merkle trees alone (BEP 52)
     #[arg(long)]
     pub v2: bool,
-    /// Bytes of a piece, a power of two such as 1MiB [default: by size]
+    /// Bytes of a piece, a power of two from 16KiB to 512MiB [default: by size]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub piece_length: Option<u64>,
     /// Name, instead of the path's last part
@@ -246,7 +248,7 @@ pub struct Tracker {
     /// Address and port, for HTTP and UDP [default: every address, port 6969]
     #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_TRACKER_LISTEN")]
     pub listen: Option<SocketAddr>,
-    /// Seconds that peers are told to wait between announces
+    /// Time that peers are told to wait between announces, such as 30m
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30m")]
     pub interval: Duration,
 }
