@@ -21,5 +21,11 @@ pub mod request;
 pub use error::{ExitCode, Failure};
 pub use event::Event;
 
+/// A number of things, as people say it: `1 file`, `2 files`.
+#[must_use]
+pub fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Version of every JSON document that the program prints.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -115,7 +115,7 @@ pub struct Network {
     #[arg(long = "peer", value_name = "ADDR:PORT")]
     pub peers: Vec<String>,
     /// A tracker to announce to; may be repeated
-    #[arg(long = "tracker", value_name = "URL")]
+    #[arg(long = "tracker", value_name = "URL", value_parser = parse_tracker)]
     pub trackers: Vec<String>,
     /// Send at most so much per second, such as 500k or 2MB/s
     #[arg(long, value_name = "RATE", value_parser = parse_rate, env = "PEERAGE_UPLOAD_LIMIT")]
@@ -140,7 +140,8 @@ pub struct Share {
     /// A .torrent file that describes PATH: the data is checked, then served
     #[arg(long, value_name = "FILE")]
     pub torrent: Option<PathBuf>,
-    /// Name in the link, instead of the file's or folder's
+    /// Name in the link, instead of the file's or folder's; several paths are named after the current
+    /// folder unless this is given
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// Send each piece once before any twice, as the first seed of a large crowd (BEP 16)
@@ -166,7 +167,8 @@ pub struct Get {
     /// Fetch from the start to the end, rather than rare parts first
     #[arg(long)]
     pub sequential: bool,
-    /// Write the content to stdout, in order, as it arrives (one file; see --select)
+    /// Write the content to stdout, in order, as it arrives (one file; see --select); the content is also
+    /// kept in the folder
     #[arg(long)]
     pub stdout: bool,
     /// Go on serving when complete, until Ctrl-C
@@ -200,14 +202,14 @@ pub struct Create {
     /// SHA-256 Merkle trees alone (BEP 52)
     #[arg(long)]
     pub v2: bool,
-    /// Bytes of a piece, a power of two such as 1MiB [default: by size]
+    /// Bytes of a piece, a power of two from 16KiB to 512MiB [default: by size]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub piece_length: Option<u64>,
     /// Name, instead of the path's last part
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// A tracker; may be repeated, each a tier of its own
-    #[arg(long = "tracker", value_name = "URL")]
+    #[arg(long = "tracker", value_name = "URL", value_parser = parse_tracker)]
     pub trackers: Vec<String>,
     /// A web seed (BEP 19); may be repeated
     #[arg(long = "web-seed", value_name = "URL")]
@@ -246,7 +248,7 @@ pub struct Tracker {
     /// Address and port, for HTTP and UDP [default: every address, port 6969]
     #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_TRACKER_LISTEN")]
     pub listen: Option<SocketAddr>,
-    /// Seconds that peers are told to wait between announces
+    /// Time that peers are told to wait between announces, such as 30m
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30m")]
     pub interval: Duration,
 }
@@ -266,4 +268,25 @@ pub enum ConfigCommand {
     Show,
     /// Check the configuration file and say what is wrong with it
     Check,
+}
+
+/// A tracker that the user names: a typing error must not become a part of links and torrents.
+fn parse_tracker(text: &str) -> Result<String, String> {
+    if peerage_node::is_tracker_url(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a tracker is a URL such as http://host:port/announce or udp://host:port".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracker_must_be_a_url() {
+        let parse = |tracker| Cli::try_parse_from(["peerage", "create", "a", "--tracker", tracker]);
+        assert!(parse("udp://host:1").is_ok() && parse("https://host/announce").is_ok());
+        assert!(parse("foo").unwrap_err().to_string().contains("udp://host:port"));
+    }
 }

@@ -17,10 +17,12 @@ mod paths;
 mod units;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode as ProcessExit;
 
-use clap::Parser;
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use peerage_api::error::{ExitCode, Failure};
 
 use args::Cli;
@@ -28,7 +30,7 @@ use output::Output;
 
 fn main() -> ProcessExit {
     let arguments: Vec<OsString> = link_as_command(std::env::args_os().collect());
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage_error(&error, &arguments),
     };
@@ -48,6 +50,29 @@ fn main() -> ProcessExit {
     }
 }
 
+/// Parses the command line. clap takes what a variable says for something typed, in the usage that an
+/// error shows and where it asks whether there is any argument: errors are those of the command line
+/// alone, where it has any.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments).map_err(|error| {
+        if is_asked_for(&error) {
+            return error;
+        }
+        without_variables(Cli::command()).try_get_matches_from(arguments).err().unwrap_or(error)
+    })
+}
+
+fn without_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|argument| argument.env(Resettable::<clap::builder::OsStr>::Reset))
+        .mut_subcommands(without_variables)
+}
+
+/// Whether help or the version is what the user wanted.
+fn is_asked_for(error: &clap::Error) -> bool {
+    matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+}
+
 /// `peerage <anything that looks like a link>` gets it.
 fn link_as_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_link = |text: &OsString| {
@@ -64,7 +89,7 @@ fn link_as_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 fn usage_error(error: &clap::Error, arguments: &[OsString]) -> ProcessExit {
-    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let asked = is_asked_for(error);
     if !asked && arguments.iter().any(|argument| argument == "--json") {
         let text = error.to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
@@ -72,6 +97,9 @@ fn usage_error(error: &clap::Error, arguments: &[OsString]) -> ProcessExit {
             &Failure::new(ExitCode::Usage, "E_USAGE", message).hint("see `peerage --help`"),
             true,
         );
+    } else if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // The whole help: the error's own may be without the names of the variables.
+        let _ = write!(anstream::stderr(), "{}", Cli::command().render_help().ansi());
     } else {
         let _ = error.print();
     }
@@ -82,8 +110,12 @@ fn unclassified(error: anyhow::Error) -> Failure {
     if let Some(io) = error.downcast_ref::<std::io::Error>() {
         let (exit, code) = match io.kind() {
             std::io::ErrorKind::NotFound => (ExitCode::NotFound, "E_NOT_FOUND"),
-            std::io::ErrorKind::PermissionDenied => (ExitCode::Denied, "E_DENIED"),
-            std::io::ErrorKind::StorageFull => (ExitCode::NoSpace, "E_NO_SPACE"),
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                (ExitCode::Denied, "E_DENIED")
+            }
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                (ExitCode::NoSpace, "E_NO_SPACE")
+            }
             std::io::ErrorKind::AlreadyExists => (ExitCode::Conflict, "E_EXISTS"),
             _ => (ExitCode::Unclassified, "E_IO"),
         };

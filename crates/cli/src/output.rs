@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use peerage_api::counted;
 use peerage_api::error::Failure;
 use peerage_api::event::{Event, Line, Progress, Stage};
 use serde::Serialize;
@@ -84,11 +85,7 @@ impl Output {
                 self.say("tracker ready; Ctrl-C stops");
             }
             Event::Metadata { name, total, files } => {
-                self.say(&format!(
-                    "{name}: {} in {files} {}",
-                    units::size(*total),
-                    if *files == 1 { "file" } else { "files" }
-                ));
+                self.say(&format!("{name}: {} in {}", units::size(*total), counted(*files, "file")));
             }
             Event::Complete { path, downloaded, seconds } => {
                 self.clear();
@@ -153,12 +150,13 @@ impl Output {
         };
         let peers = match (progress.peers, progress.known) {
             (0, 0) => "no peer known yet".to_owned(),
+            (0, 1) => "the 1 known peer not reached yet".to_owned(),
             (0, known) => format!("none of {known} peers reached yet"),
-            (1, _) => "1 peer".to_owned(),
-            (peers, _) => format!("{peers} peers"),
+            (peers, _) => counted(peers, "peer"),
         };
         let mut detail = peers;
-        if progress.down_rate > 0 || progress.stage == Stage::Downloading {
+        let moving = progress.down_rate > 0 && progress.stage != Stage::Paused;
+        if moving || progress.stage == Stage::Downloading {
             detail += &format!(", down {}/s", units::size(progress.down_rate));
         }
         if progress.up_rate > 0 || progress.stage == Stage::Seeding {

@@ -20,7 +20,7 @@ mod stop;
 
 use std::sync::Arc;
 
-pub use ops::{Outcome, create, get, inspect, share, tracker, verify};
+pub use ops::{Outcome, create, get, inspect, is_tracker_url, share, tracker, verify};
 use peerage_api::Event;
 pub use stop::Stop;
 

@@ -1,7 +1,9 @@
 //! Commands that need no peers: `create`, `inspect`, `verify`.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
+use peerage_api::counted;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::{Inspection, Verification};
 use peerage_api::request::{self, TorrentVersion};
@@ -9,6 +11,9 @@ use peerage_api::request::{self, TorrentVersion};
 use super::{Context, finish, sink};
 use crate::args::{Create, Inspect, Verify};
 use crate::units;
+
+/// What torrents may have, and clients accept (`peerage_base::limits`).
+const PIECE_LENGTHS: RangeInclusive<u32> = 16 << 10..=512 << 20;
 
 /// `peerage create`.
 pub fn create(context: Context, args: Create) -> anyhow::Result<ExitCode> {
@@ -22,12 +27,12 @@ pub fn create(context: Context, args: Create) -> anyhow::Result<ExitCode> {
         .map(|length| {
             u32::try_from(length)
                 .ok()
-                .filter(|length| length.is_power_of_two() && *length >= 16 * 1024)
+                .filter(|length| length.is_power_of_two() && PIECE_LENGTHS.contains(length))
                 .ok_or_else(|| {
                     Failure::new(
                         ExitCode::Usage,
                         "E_USAGE",
-                        "the piece length must be a power of two, 16KiB or more",
+                        "the piece length must be a power of two from 16KiB to 512MiB",
                     )
                     .hint("leave --piece-length away to have it chosen by size")
                 })
@@ -65,10 +70,10 @@ pub fn create(context: Context, args: Create) -> anyhow::Result<ExitCode> {
     let created = result?;
     let output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     output.say(&format!(
-        "{} files, {}, {} pieces of {}",
-        created.files,
+        "{}, {}, {} of {}",
+        counted(created.files, "file"),
         units::size(created.total),
-        created.pieces,
+        counted(created.pieces as usize, "piece"),
         units::size(created.piece_length.into())
     ));
     output.reply(&created, |created| format!("{}\n", created.torrent.display()))?;
@@ -145,7 +150,8 @@ pub fn verify(context: Context, args: &Verify) -> anyhow::Result<ExitCode> {
 fn verification_text(verification: &Verification) -> String {
     let mut text = format!("{} of {} pieces are right\n", verification.good, verification.pieces);
     for file in &verification.bad_files {
-        let _ = writeln!(text, "{}: {} ({} pieces)", file.path.display(), file.problem, file.bad_pieces);
+        let pieces = counted(file.bad_pieces as usize, "piece");
+        let _ = writeln!(text, "{}: {} ({pieces})", file.path.display(), file.problem);
     }
     text
 }

@@ -126,7 +126,8 @@ pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
     finish(&output);
     Ok(match result? {
         Outcome::Complete => ExitCode::Ok,
-        Outcome::Interrupted => ExitCode::Unfinished,
+        // As quiet as a program that ends by SIGPIPE: `| head` wants no more, and has said so.
+        Outcome::Interrupted | Outcome::ReaderGone => ExitCode::Unfinished,
     })
 }
 

@@ -207,6 +207,21 @@ fn read<T>(status: (StatusCode, Retry), body: Result<T, wire::ReplyError>) -> Re
     }
 }
 
+/// Whether `url` is one that [`Client::announce`] can ask. Nothing is resolved or sent.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_url(url: &str) -> Result<(), Error> {
+    // Announces take more than this, such as a missing `//`; other clients would not.
+    if !url.contains("://") || url.contains(char::is_whitespace) {
+        return Err(Error::BadUrl);
+    }
+    match scheme(url)? {
+        Scheme::Http => url::Url::parse(url).map(drop).map_err(|_| Error::BadUrl),
+        Scheme::Udp => udp::Target::parse(url).map(drop),
+    }
+}
+
 enum Scheme {
     Http,
     Udp,

@@ -34,6 +34,26 @@ fn request(port: u16) -> AnnounceRequest {
     }
 }
 
+#[test]
+fn urls_of_trackers_are_told_from_other_text() {
+    for url in ["http://t/announce", "https://t:1/a?k=v", "udp://t:1", "UDP://[::1]:1/announce"] {
+        assert!(check_url(url).is_ok(), "{url}");
+    }
+    for url in [
+        "",
+        "foo",
+        "t:6969",
+        "http:t/announce",
+        "http://",
+        "udp://:1",
+        "udp://t:0",
+        "ws://t/a",
+        "http://a b/",
+    ] {
+        assert!(check_url(url).is_err(), "{url}");
+    }
+}
+
 async fn own_tracker() -> tracker_server::Server {
     let listen = "127.0.0.1:0".parse().unwrap();
     tracker_server::Server::start(tracker_server::Config::new(listen, [9; 32])).await.unwrap()

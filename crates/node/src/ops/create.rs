@@ -1,7 +1,7 @@
 //! Making torrents from what is on disk.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,10 +10,11 @@ use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::Created;
 use peerage_api::request::{Create, TorrentVersion};
 use peerage_api::{Event, SCHEMA_VERSION};
+use peerage_content::create::CreateError;
 use peerage_content::{Metainfo, Version};
 use peerage_store::{FileIdentity, HashError, HashRequest, hash_paths};
 
-use super::io_failure;
+use super::{CHECK_PATH, failure_of_kind, io_failure};
 use crate::{Sink, link};
 
 /// A new torrent and where each of its files is.
@@ -87,7 +88,7 @@ pub fn create(request: &Create, sink: &Sink) -> Result<Created, Failure> {
     metainfo.comment.clone_from(&request.comment);
     metainfo.created_by = Some(concat!("Peerage/", env!("CARGO_PKG_VERSION")).to_owned());
     write_whole(&request.output, &metainfo.encode(), request.force)
-        .map_err(|error| io_failure(&request.output.display().to_string(), &error))?;
+        .map_err(|error| output_failure(&request.output, &error))?;
     let info = &metainfo.info;
     Ok(Created {
         schema_version: SCHEMA_VERSION,
@@ -104,7 +105,7 @@ pub fn create(request: &Create, sink: &Sink) -> Result<Created, Failure> {
 }
 
 /// Writes a file so that its name never stands for a part of it.
-fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(part);
@@ -118,7 +119,7 @@ fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> 
         } else {
             // A link fails where a file has appeared in the meantime; a rename would replace it.
             fs::hard_link(&part, path).and_then(|()| fs::remove_file(&part)).or_else(|error| {
-                if error.kind() == std::io::ErrorKind::AlreadyExists {
+                if error.kind() == io::ErrorKind::AlreadyExists {
                     Err(error)
                 } else {
                     fs::rename(&part, path)
@@ -132,14 +133,38 @@ fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> 
     named
 }
 
+fn output_failure(path: &Path, error: &io::Error) -> Failure {
+    let failure = io_failure(&path.display().to_string(), error);
+    match error.kind() {
+        io::ErrorKind::NotFound => failure.hint("make its folder first, or choose another place with -o"),
+        io::ErrorKind::AlreadyExists => {
+            failure.hint("choose another name with -o, or replace it with --force")
+        }
+        _ => failure.hint("choose another place with -o"),
+    }
+}
+
 fn hash_failure(error: &HashError) -> Failure {
     let message = error.to_string();
     match error {
-        HashError::Io { source, .. } => io_failure(&message, source),
+        HashError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            failure_of_kind(source.kind(), message).hint(CHECK_PATH)
+        }
+        HashError::Io { source, .. } => failure_of_kind(source.kind(), message),
         HashError::Changed { .. } => Failure::new(ExitCode::Integrity, "E_CHANGED", message)
             .hint("wait until nothing writes to it, then run the same command again"),
-        HashError::Empty { .. } => Failure::new(ExitCode::NotFound, "E_EMPTY", message),
+        HashError::Empty { .. } | HashError::Create(CreateError::Empty) => {
+            Failure::new(ExitCode::NotFound, "E_EMPTY", message)
+                .hint("check the path; there must be a file that has content")
+        }
         HashError::Cancelled => Failure::new(ExitCode::Interrupted, "E_CANCELLED", message),
-        _ => Failure::new(ExitCode::Unclassified, "E_HASH", message),
+        HashError::Create(CreateError::BadName(_)) => Failure::new(ExitCode::Unclassified, "E_HASH", message)
+            .hint("rename it, or choose the name in the link with --name"),
+        HashError::Create(CreateError::Duplicate(_) | CreateError::Collisions(_)) => {
+            Failure::new(ExitCode::Unclassified, "E_HASH", message)
+                .hint("rename some of them, or take fewer paths at a time")
+        }
+        HashError::Create(_) => Failure::new(ExitCode::Unclassified, "E_HASH", message)
+            .hint("take fewer files at a time, or another piece length where you gave one"),
     }
 }

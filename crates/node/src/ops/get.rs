@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use peerage_api::Event;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::event::Stage;
 use peerage_api::request::{Get, NodeConfig};
+use peerage_api::{Event, counted};
 use peerage_base::Instant;
 use peerage_content::{Hashes, Info, Magnet};
 use peerage_peer::TorrentParams;
@@ -236,8 +236,8 @@ impl<'a> Download<'a> {
             }
             if !self.complete && self.is_done(session) && !self.changes.is_waiting() {
                 self.settle_files(session).await?;
-                if !self.write_out(session).await? {
-                    return Ok(Outcome::Interrupted);
+                if let Some(ended) = self.write_out(session).await? {
+                    return Ok(ended);
                 }
                 self.finish(session);
                 if !self.request.seed {
@@ -250,7 +250,9 @@ impl<'a> Download<'a> {
                 self.look_for_room(session);
                 self.watch_time(session)?;
             }
-            self.look_at_writer()?;
+            if self.is_reader_gone()? {
+                return Ok(Outcome::ReaderGone);
+            }
         }
     }
 
@@ -380,15 +382,17 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    /// Waits until the reader of our output has taken all of it, and serves meanwhile. `false` when the
-    /// user stopped it.
-    async fn write_out(&mut self, session: &mut Session) -> Result<bool, Failure> {
+    /// Waits until the reader of our output has taken all of it, and serves meanwhile. Otherwise, how
+    /// the download has ended.
+    async fn write_out(&mut self, session: &mut Session) -> Result<Option<Outcome>, Failure> {
         loop {
-            self.look_at_writer()?;
-            let Some(writer) = &mut self.writer else { return Ok(true) };
+            if self.is_reader_gone()? {
+                return Ok(Some(Outcome::ReaderGone));
+            }
+            let Some(writer) = &mut self.writer else { return Ok(None) };
             writer.close();
             if session.stop.is_requested() {
-                return Ok(false);
+                return Ok(Some(Outcome::Interrupted));
             }
             session.turn().await;
             while let Some(news) = session.driver.news() {
@@ -402,11 +406,16 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// The end of writing to standard output: good, or a failure.
-    fn look_at_writer(&mut self) -> Result<(), Failure> {
-        let Some(result) = self.writer.as_ref().and_then(Writer::ended) else { return Ok(()) };
+    /// Looks whether writing to standard output has ended: all is out, the reader has gone (`true`), or
+    /// it failed.
+    fn is_reader_gone(&mut self) -> Result<bool, Failure> {
+        let Some(result) = self.writer.as_ref().and_then(Writer::ended) else { return Ok(false) };
         self.writer = None;
-        result.map_err(|error| io_failure("standard output", &error))
+        match result {
+            Ok(()) => Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(true),
+            Err(error) => Err(io_failure("standard output", &error)),
+        }
     }
 
     fn finish(&mut self, session: &mut Session) {
@@ -480,19 +489,22 @@ impl<'a> Download<'a> {
                 format!("nobody who has it was found in {seconds:.0} s"),
             )
             .hint(format!("check the link, or name someone with --peer ADDR:PORT or --tracker URL{again}")),
-            (0, known) => Failure::new(
-                ExitCode::Unreachable,
-                "E_UNREACHABLE",
-                format!("{known} peers are known, and none could be reached"),
-            )
-            .hint(format!("is the sharer still running, and can this machine reach it?{again}")),
+            (0, known) => Failure::new(ExitCode::Unreachable, "E_UNREACHABLE", unreachable(known))
+                .hint("is the sharer still running, and can this machine reach it? --wait keeps trying"),
             (peers, _) => Failure::new(
                 ExitCode::Timeout,
                 "E_STALLED",
-                format!("nothing has come from {peers} peers for {seconds:.0} s"),
+                format!("nothing has come from {} for {seconds:.0} s", counted(peers, "peer")),
             )
             .hint(format!("what is here is kept; go on with: {}{again}", self.request.resume_command)),
         }
+    }
+}
+
+fn unreachable(known: usize) -> String {
+    match known {
+        1 => "1 peer is known, and could not be reached".to_owned(),
+        _ => format!("{known} peers are known, and none could be reached"),
     }
 }
 

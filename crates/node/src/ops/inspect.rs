@@ -9,7 +9,7 @@ use peerage_api::reply::{InspectedFile, Inspection};
 use peerage_content::{Link, Magnet, Metainfo, Version};
 
 use super::session::printable;
-use super::source::{parse, read_torrent};
+use super::source::{LINK_HINT, parse, read_torrent};
 use crate::link;
 
 /// Reads `source`: a `.torrent` file, a magnet link or an infohash. Asks nobody.
@@ -18,7 +18,7 @@ use crate::link;
 /// It is neither, or cannot be read.
 pub fn inspect(source: &str) -> Result<Inspection, Failure> {
     match parse(source)? {
-        Link::Path(path) => Ok(of_torrent(&read_torrent(Path::new(&path))?)),
+        Link::Path(path) => Ok(of_torrent(&read_torrent(Path::new(&path), LINK_HINT)?)),
         Link::Magnet(magnet) => Ok(of_magnet(source, &magnet)),
         Link::Url(url) => Ok(Inspection {
             schema_version: SCHEMA_VERSION,

@@ -16,14 +16,18 @@ pub use create::create;
 pub use get::get;
 pub use inspect::inspect;
 pub use share::share;
-pub use tracker::tracker;
+pub use tracker::{is_tracker_url, tracker};
 pub use verify::verify;
 
 use std::io;
 
 use peerage_api::error::{ExitCode, Failure};
+use peerage_store::StoreError;
 
 use crate::driver::StartError;
+
+/// What to do about a path of the user's that is not there.
+const CHECK_PATH: &str = "check the path";
 
 /// How a download ended, when it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,38 +36,83 @@ pub enum Outcome {
     Complete,
     /// Stopped by the user; the same command goes on.
     Interrupted,
+    /// Whoever read standard output went away before the end; the same command goes on.
+    ReaderGone,
 }
 
 /// A failure to open, read or write something by name.
 pub(crate) fn io_failure(what: &str, error: &io::Error) -> Failure {
-    let (exit, code) = match error.kind() {
+    failure_of_kind(error.kind(), format!("{what}: {error}"))
+}
+
+/// The same, where the message names its cause already.
+pub(crate) fn failure_of_kind(kind: io::ErrorKind, message: String) -> Failure {
+    let (exit, code) = match kind {
         io::ErrorKind::NotFound => (ExitCode::NotFound, "E_NOT_FOUND"),
-        io::ErrorKind::PermissionDenied => (ExitCode::Denied, "E_DENIED"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (ExitCode::Denied, "E_DENIED"),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ExitCode::NoSpace, "E_NO_SPACE"),
         io::ErrorKind::AlreadyExists => (ExitCode::Conflict, "E_EXISTS"),
         _ => (ExitCode::Unclassified, "E_IO"),
     };
-    Failure::new(exit, code, format!("{what}: {error}"))
+    Failure::new(exit, code, message)
+}
+
+/// A port could not be opened.
+fn listen_failure(kind: io::ErrorKind, message: String) -> Failure {
+    let exit = match kind {
+        io::ErrorKind::PermissionDenied => ExitCode::Denied,
+        io::ErrorKind::AddrInUse => ExitCode::Conflict,
+        _ => ExitCode::Unclassified,
+    };
+    Failure::new(exit, "E_LISTEN", message)
+        .hint("choose another with --listen ADDR:PORT; port 0 takes a free one")
+}
+
+/// The folder for what is remembered between runs could not be used.
+fn state_failure(error: &StoreError, message: String) -> Failure {
+    let StoreError::StateDir { source, .. } = error else {
+        return Failure::new(ExitCode::Unclassified, "E_STATE", message);
+    };
+    let (exit, hint) = match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            (ExitCode::NoSpace, "free space there, or choose another folder with --home")
+        }
+        kind => {
+            let denied = matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
+            let exit = if denied { ExitCode::Denied } else { ExitCode::Unclassified };
+            (exit, "`peerage paths` shows the folders; --home DIR or PEERAGE_HOME puts them elsewhere")
+        }
+    };
+    Failure::new(exit, "E_STATE", message).hint(hint)
 }
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let message = error.to_string();
         match error {
-            StartError::Listen(error) => {
-                let exit = match error.source.kind() {
-                    io::ErrorKind::PermissionDenied => ExitCode::Denied,
-                    io::ErrorKind::AddrInUse => ExitCode::Conflict,
-                    _ => ExitCode::Unclassified,
-                };
-                Failure::new(exit, "E_LISTEN", message)
-                    .hint("choose another with --listen ADDR:PORT; port 0 takes a free one")
-            }
-            StartError::Store(_) => Failure::new(ExitCode::Unclassified, "E_STATE", message)
-                .hint("`peerage paths` shows the folders; --home DIR or PEERAGE_HOME puts them elsewhere"),
+            StartError::Listen(error) => listen_failure(error.source.kind(), message),
+            StartError::Store(error) => state_failure(&error, message),
             StartError::Entropy(_) | StartError::Thread(_) => {
                 Failure::new(ExitCode::Unclassified, "E_SYSTEM", message)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_the_state_folder_say_what_to_do() {
+        let failure = |kind: io::ErrorKind| {
+            let error = StoreError::StateDir { path: "d".into(), source: kind.into() };
+            Failure::from(StartError::Store(error))
+        };
+        let full = failure(io::ErrorKind::StorageFull);
+        assert_eq!((full.code.as_str(), full.exit), ("E_STATE", 9));
+        assert!(full.hint.is_some_and(|hint| hint.starts_with("free space there")));
+        assert_eq!(failure(io::ErrorKind::ReadOnlyFilesystem).exit, 10);
+        assert_eq!(failure(io::ErrorKind::Other).exit, 1);
     }
 }

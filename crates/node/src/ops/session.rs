@@ -1,5 +1,6 @@
 //! What `share` and `get` have in common: a driver, one torrent in it, and a user to be told.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::{Sink, Stop};
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_secs(1);
+/// A rest that would take longer is not foretold: such a rate is that of something that stands still.
+const ETA_MAX: Duration = Duration::from_hours(99 * 24);
 /// How long the goodbye to trackers and peers may take.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -217,7 +220,7 @@ impl Session {
         let Some(swarm) = self.driver.peer.swarm(self.torrent) else { return Progress::default() };
         let stats = swarm.stats();
         let left = self.wanted.saturating_sub(self.done());
-        let eta = (stats.download_rate > 0 && left > 0).then(|| left / stats.download_rate);
+        let eta = if stage == Stage::Paused { None } else { eta(left, stats.download_rate) };
         Progress {
             stage,
             done: self.done(),
@@ -249,15 +252,36 @@ impl Session {
     }
 }
 
+/// Seconds until `left` bytes have come; `None` where that would be no more than a number.
+fn eta(left: u64, rate: u64) -> Option<u64> {
+    left.checked_div(rate).filter(|seconds| left > 0 && *seconds <= ETA_MAX.as_secs())
+}
+
 /// Why a torrent's files cannot be used, in the user's words.
 pub(super) fn add_failure(error: &AddError) -> Failure {
     match error {
         AddError::InUse => Failure::new(ExitCode::Locked, "E_IN_USE", error.to_string())
             .hint("wait for the other command to end, or stop it"),
-        AddError::Dir { source, .. } => super::io_failure(&error.to_string(), source),
+        AddError::Dir { source, .. } => dir_failure(error.to_string(), source.kind()),
         AddError::Paths { .. } | AddError::Closing => {
             Failure::new(ExitCode::Unclassified, "E_STORE", error.to_string())
         }
+    }
+}
+
+fn dir_failure(message: String, kind: ErrorKind) -> Failure {
+    // A path through a file meets what a path to it meets.
+    let kind = if kind == ErrorKind::NotADirectory { ErrorKind::AlreadyExists } else { kind };
+    let failure = super::failure_of_kind(kind, message);
+    match kind {
+        ErrorKind::AlreadyExists => failure.hint("a file stands there; choose a folder with -o DIR"),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            failure.hint("choose another folder with -o DIR")
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            failure.hint("free space there, or choose another folder with -o DIR")
+        }
+        _ => failure,
     }
 }
 
@@ -289,4 +313,16 @@ pub(super) fn printable(text: &str) -> String {
 /// The stage to show before any content has come.
 pub(super) fn early_stage(peers: u32) -> Stage {
     if peers == 0 { Stage::Finding } else { Stage::Metadata }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_foretold_where_nothing_moves() {
+        assert_eq!(eta(1 << 20, 1 << 10), Some(1 << 10));
+        assert_eq!((eta(0, 5), eta(5, 0)), (None, None));
+        assert_eq!(eta(41_600_000, 1), None, "11555 hours");
+    }
 }

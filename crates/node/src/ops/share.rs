@@ -16,7 +16,7 @@ use peerage_swarm::Priority;
 
 use super::create::{Made, make};
 use super::session::{Opened, Session, add_failure, resolve};
-use super::source::read_torrent;
+use super::source::{TORRENT_HINT, read_torrent};
 use crate::driver::Torrent;
 use crate::{Sink, Stop, link};
 
@@ -48,7 +48,7 @@ fn cancelled() -> Failure {
 /// Reads the torrent, or hashes the paths.
 async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Prepared, Failure> {
     if let Some(torrent) = &request.torrent {
-        let metainfo = read_torrent(torrent)?;
+        let metainfo = read_torrent(torrent, TORRENT_HINT)?;
         let [path] = request.paths.as_slice() else {
             return Err(Failure::new(
                 ExitCode::Usage,
@@ -80,8 +80,8 @@ async fn prepare(request: &Share, stop: &Stop, sink: &Sink) -> Result<Prepared, 
 /// Where the files of a torrent are, when the user names the content itself or the folder around it.
 pub(super) fn locate(metainfo: &Metainfo, path: &Path) -> Result<Place, Failure> {
     let info = &metainfo.info;
-    let found =
-        std::fs::metadata(path).map_err(|error| super::io_failure(&path.display().to_string(), &error))?;
+    let found = std::fs::metadata(path)
+        .map_err(|error| super::io_failure(&path.display().to_string(), &error).hint(super::CHECK_PATH))?;
     if !info.folder && !found.is_dir() {
         return Ok(Place::Files(vec![path.to_path_buf()]));
     }

@@ -10,6 +10,12 @@ use peerage_net::http::Client;
 
 use super::io_failure;
 
+/// What to give where any kind of link will do.
+pub(super) const LINK_HINT: &str =
+    "give a magnet link (in quotes), a .torrent file, the URL of one, or an infohash";
+/// What to give where the content must be described already.
+pub(super) const TORRENT_HINT: &str = "check the path; this must be a .torrent file";
+
 /// What is known before any peer was asked.
 pub(super) enum Source {
     /// Everything.
@@ -22,7 +28,7 @@ pub(super) enum Source {
 pub(super) async fn open(link: &str, client: &Client) -> Result<Source, Failure> {
     match parse(link)? {
         Link::Magnet(magnet) => Ok(Source::Magnet(magnet)),
-        Link::Path(path) => read_torrent(Path::new(&path)).map(Box::new).map(Source::Torrent),
+        Link::Path(path) => read_torrent(Path::new(&path), LINK_HINT).map(Box::new).map(Source::Torrent),
         Link::Url(url) => {
             let bytes = peerage_net::web_seed::fetch_torrent(client, &url).await.map_err(|error| {
                 Failure::new(ExitCode::Unreachable, "E_URL", format!("{url}: {error}"))
@@ -35,19 +41,14 @@ pub(super) async fn open(link: &str, client: &Client) -> Result<Source, Failure>
 
 /// What `text` is.
 pub(super) fn parse(text: &str) -> Result<Link, Failure> {
-    Link::parse(text).map_err(|error| {
-        Failure::new(ExitCode::Usage, "E_LINK", error.to_string())
-            .hint("give a magnet link (in quotes), a .torrent file, the URL of one, or an infohash")
-    })
+    Link::parse(text)
+        .map_err(|error| Failure::new(ExitCode::Usage, "E_LINK", error.to_string()).hint(LINK_HINT))
 }
 
-/// Reads a `.torrent` file.
-pub(super) fn read_torrent(path: &Path) -> Result<Metainfo, Failure> {
+/// Reads a `.torrent` file; `hint` says what else could be given where it cannot be read.
+pub(super) fn read_torrent(path: &Path, hint: &str) -> Result<Metainfo, Failure> {
     let name = path.display().to_string();
-    let fail = |error| {
-        io_failure(&name, &error)
-            .hint("give a magnet link (in quotes), a .torrent file, the URL of one, or an infohash")
-    };
+    let fail = |error| io_failure(&name, &error).hint(hint);
     let file = std::fs::File::open(path).map_err(fail)?;
     let mut bytes = Vec::new();
     file.take(TORRENT_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;

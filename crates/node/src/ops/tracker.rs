@@ -37,8 +37,8 @@ pub async fn tracker(
         (_, started) => started,
     };
     let server = server.map_err(|error| {
-        super::io_failure(&format!("cannot listen on {}", listen.unwrap_or(any)), &error)
-            .hint("choose another with --listen ADDR:PORT; port 0 takes a free one")
+        let message = format!("cannot listen on {}: {error}", listen.unwrap_or(any));
+        super::listen_failure(error.kind(), message)
     })?;
     let addr = link::reachable(&families(server.addr())).first().copied().unwrap_or(server.addr());
     sink(Event::TrackerReady {
@@ -48,6 +48,13 @@ pub async fn tracker(
     stop.requested().await;
     server.stop().await;
     Ok(())
+}
+
+/// Whether `url` names a tracker that announces can go to. What users write is held to it; what strangers
+/// put into links and torrents is not, there a bad one is passed over.
+#[must_use]
+pub fn is_tracker_url(url: &str) -> bool {
+    peerage_net::tracker::check_url(url).is_ok()
 }
 
 /// The addresses that a socket takes: `[::]` is open to both families, and most networks have IPv4.

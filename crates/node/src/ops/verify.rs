@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::{BadFile, Verification};
-use peerage_api::{Event, SCHEMA_VERSION};
+use peerage_api::{Event, SCHEMA_VERSION, counted};
 use peerage_base::TorrentId;
 use peerage_content::Info;
 use peerage_store::{
@@ -15,7 +15,7 @@ use peerage_store::{
 
 use super::session::add_failure;
 use super::share::locate;
-use super::source::read_torrent;
+use super::source::{TORRENT_HINT, read_torrent};
 use crate::Sink;
 
 /// Reports that wait for this thread.
@@ -26,7 +26,7 @@ const REPORTS_MAX: usize = 1024;
 /// # Errors
 /// The torrent or the path cannot be read.
 pub fn verify(torrent: &Path, path: &Path, sink: &Sink) -> Result<Verification, Failure> {
-    let metainfo = read_torrent(torrent)?;
+    let metainfo = read_torrent(torrent, TORRENT_HINT)?;
     let place = locate(&metainfo, path)?;
     let (sender, reports) = sync_channel(REPORTS_MAX);
     let report_sink: ReportSink = Arc::new(move |batch| {
@@ -62,7 +62,7 @@ pub fn verify(torrent: &Path, path: &Path, sink: &Sink) -> Result<Verification, 
     let info = &metainfo.info;
     let unchecked = (0..info.layout.pieces()).filter(|piece| hashes.check(*piece).is_none()).count();
     if unchecked > 0 {
-        warnings.push(format!("{unchecked} pieces have no hash in this torrent"));
+        warnings.push(format!("{} without a hash in this torrent", counted(unchecked, "piece")));
     }
     for message in &warnings {
         sink(Event::Warning { message: message.clone() });
