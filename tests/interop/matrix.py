@@ -74,10 +74,6 @@ def possible_cells():
     return [cell for cell in all_cells() if cell.impossible is None]
 
 
-#: clients that encrypt only when it is required of them on their own side, or not towards us:
-#: (client, who requires) -> reason
-NO_ENCRYPTION = {}
-
 #: clients that dial loopback peers that they learn of by peer exchange
 PEX_CLIENTS = ("libtorrent", "qbittorrent-5", "rtorrent", "webtorrent", "aria2-1.37")
 #: clients that tell others of peers; webtorrent only listens to what it is told

@@ -63,6 +63,20 @@ impl Failure {
         Self { code: code.to_owned(), message: message.into(), hint: None, exit: exit as u8 }
     }
 
+    /// A failure of the system, under the code and exit code of its kind. `message` names the cause already.
+    #[must_use]
+    pub fn of_kind(kind: std::io::ErrorKind, message: impl Into<String>) -> Self {
+        use std::io::ErrorKind;
+        let (exit, code) = match kind {
+            ErrorKind::NotFound => (ExitCode::NotFound, "E_NOT_FOUND"),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => (ExitCode::Denied, "E_DENIED"),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (ExitCode::NoSpace, "E_NO_SPACE"),
+            ErrorKind::AlreadyExists => (ExitCode::Conflict, "E_EXISTS"),
+            _ => (ExitCode::Unclassified, "E_IO"),
+        };
+        Self::new(exit, code, message)
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

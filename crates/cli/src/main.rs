@@ -108,18 +108,7 @@ fn usage_error(error: &clap::Error, arguments: &[OsString]) -> ProcessExit {
 
 fn unclassified(error: anyhow::Error) -> Failure {
     if let Some(io) = error.downcast_ref::<std::io::Error>() {
-        let (exit, code) = match io.kind() {
-            std::io::ErrorKind::NotFound => (ExitCode::NotFound, "E_NOT_FOUND"),
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                (ExitCode::Denied, "E_DENIED")
-            }
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                (ExitCode::NoSpace, "E_NO_SPACE")
-            }
-            std::io::ErrorKind::AlreadyExists => (ExitCode::Conflict, "E_EXISTS"),
-            _ => (ExitCode::Unclassified, "E_IO"),
-        };
-        return Failure::new(exit, code, format!("{error:#}"));
+        return Failure::of_kind(io.kind(), format!("{error:#}"));
     }
     Failure::new(ExitCode::Unclassified, "E_FAILED", format!("{error:#}"))
 }

@@ -3,20 +3,12 @@
 
 mod common;
 
-use std::{fs, io::Write, path::Path, time::Duration};
+use std::{fs, io::Write, time::Duration};
 
-use common::{BLOCK, Files, Kind, Rig, Space, as_tree, make, noise, tree};
+use common::{BLOCK, Files, Kind, Rig, Space, as_tree, config, make, noise, tree};
 use peerage_store::{CheckMode, Report, StoreConfig};
 
 const PIECE: u32 = 2 * BLOCK;
-
-fn config(state: &Path) -> StoreConfig {
-    StoreConfig {
-        state_dir: Some(state.to_owned()),
-        settle: Duration::from_millis(50),
-        ..StoreConfig::default()
-    }
-}
 
 fn one_file(seed: u64, pieces: u32) -> Files {
     vec![("f".to_owned(), noise(seed, (pieces * PIECE) as usize))]

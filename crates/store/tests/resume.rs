@@ -7,21 +7,12 @@ use std::{
     fs,
     os::unix::fs::{FileExt, symlink},
     path::Path,
-    time::Duration,
 };
 
-use common::{BLOCK, Kind, Rig, Space, as_tree, make, noise, sample, tree, write_files};
+use common::{BLOCK, Kind, Rig, Space, as_tree, config, make, noise, sample, tree, write_files};
 use peerage_store::{AddError, CheckMode, Mode, Place, Report, StoreConfig};
 
 const PIECE: u32 = 2 * BLOCK;
-
-fn config(state: &Path) -> StoreConfig {
-    StoreConfig {
-        state_dir: Some(state.to_owned()),
-        settle: Duration::from_millis(50),
-        ..StoreConfig::default()
-    }
-}
 
 #[test]
 fn what_was_verified_is_trusted_after_a_restart() {

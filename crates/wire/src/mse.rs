@@ -39,9 +39,6 @@ use crate::handshake::PROTOCOL;
 pub const KEY_LEN: usize = 96;
 /// Random bytes that may follow or precede each part.
 pub const PAD_MAX: usize = 512;
-/// Bytes that a machine reads at most before it is [`Established`]; a handshake that is not done by then
-/// never will be. (The largest part is the opener's early data, which has a 16-bit length.)
-pub const READ_MAX: usize = 96 + 512 + 20 + 20 + 14 + 512 + 2 + 65_535;
 
 /// How the peer wire goes on after the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

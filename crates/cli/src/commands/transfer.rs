@@ -98,8 +98,7 @@ pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
             .hint("leave one of the two away; PEERAGE_JSON in the environment counts as --json")
             .into());
     }
-    let mut config = context.node_config(&args.network)?;
-    config.allow_local |= args.network.allow_local;
+    let config = context.node_config(&args.network)?;
     let settings = context.config()?;
     let stall_timeout = match (args.wait, args.stall_timeout) {
         (true, _) => None,

@@ -14,7 +14,7 @@ use peerage_content::create::CreateError;
 use peerage_content::{Metainfo, Version};
 use peerage_store::{FileIdentity, HashError, HashRequest, hash_paths};
 
-use super::{CHECK_PATH, failure_of_kind, io_failure};
+use super::{CHECK_PATH, io_failure};
 use crate::{Sink, link};
 
 /// A new torrent and where each of its files is.
@@ -148,9 +148,9 @@ fn hash_failure(error: &HashError) -> Failure {
     let message = error.to_string();
     match error {
         HashError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            failure_of_kind(source.kind(), message).hint(CHECK_PATH)
+            Failure::of_kind(source.kind(), message).hint(CHECK_PATH)
         }
-        HashError::Io { source, .. } => failure_of_kind(source.kind(), message),
+        HashError::Io { source, .. } => Failure::of_kind(source.kind(), message),
         HashError::Changed { .. } => Failure::new(ExitCode::Integrity, "E_CHANGED", message)
             .hint("wait until nothing writes to it, then run the same command again"),
         HashError::Empty { .. } | HashError::Create(CreateError::Empty) => {

@@ -42,19 +42,7 @@ pub enum Outcome {
 
 /// A failure to open, read or write something by name.
 pub(crate) fn io_failure(what: &str, error: &io::Error) -> Failure {
-    failure_of_kind(error.kind(), format!("{what}: {error}"))
-}
-
-/// The same, where the message names its cause already.
-pub(crate) fn failure_of_kind(kind: io::ErrorKind, message: String) -> Failure {
-    let (exit, code) = match kind {
-        io::ErrorKind::NotFound => (ExitCode::NotFound, "E_NOT_FOUND"),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (ExitCode::Denied, "E_DENIED"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ExitCode::NoSpace, "E_NO_SPACE"),
-        io::ErrorKind::AlreadyExists => (ExitCode::Conflict, "E_EXISTS"),
-        _ => (ExitCode::Unclassified, "E_IO"),
-    };
-    Failure::new(exit, code, message)
+    Failure::of_kind(error.kind(), format!("{what}: {error}"))
 }
 
 /// A port could not be opened.

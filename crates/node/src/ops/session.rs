@@ -272,7 +272,7 @@ pub(super) fn add_failure(error: &AddError) -> Failure {
 fn dir_failure(message: String, kind: ErrorKind) -> Failure {
     // A path through a file meets what a path to it meets.
     let kind = if kind == ErrorKind::NotADirectory { ErrorKind::AlreadyExists } else { kind };
-    let failure = super::failure_of_kind(kind, message);
+    let failure = Failure::of_kind(kind, message);
     match kind {
         ErrorKind::AlreadyExists => failure.hint("a file stands there; choose a folder with -o DIR"),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {

@@ -54,6 +54,15 @@ impl Log {
     }
 }
 
+/// Keeps its state below `state`, soon after each change.
+pub fn config(state: &Path) -> StoreConfig {
+    StoreConfig {
+        state_dir: Some(state.to_owned()),
+        settle: Duration::from_millis(50),
+        ..StoreConfig::default()
+    }
+}
+
 pub struct Rig {
     pub store: Store,
     pub torrent: TorrentStore,

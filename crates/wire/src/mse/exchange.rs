@@ -1,7 +1,7 @@
 //! The key exchange, the hashes and the cipher.
 
 use super::rc4::Rc4;
-use super::{Ciphers, Error, KEY_LEN, PAD_MAX};
+use super::{Ciphers, Error, KEY_LEN, Method, Methods, PAD_MAX};
 use crypto_bigint::modular::ConstMontyParams;
 use crypto_bigint::{U192, U768, const_monty_form, const_monty_params};
 use peerage_base::Rng;
@@ -121,6 +121,33 @@ pub(super) fn pad(rng: &mut Rng) -> Vec<u8> {
     let mut pad = vec![0; rng.index(PAD_MAX.saturating_add(1))];
     rng.fill(&mut pad);
     pad
+}
+
+/// What both sides begin their encrypted part with: the constant, methods, a padding.
+pub(super) fn encode_methods(bits: u32, rng: &mut Rng) -> Vec<u8> {
+    let pad = pad(rng);
+    let mut out = vec![0; 8];
+    out.extend(bits.to_be_bytes());
+    out.extend((pad.len() as u16).to_be_bytes());
+    out.extend(pad);
+    out
+}
+
+/// The first of our methods whose bit `fits` takes, and the length of the padding behind it.
+pub(super) fn decode_methods(
+    bytes: [u8; 6],
+    ours: Methods,
+    fits: impl Fn(u32, u32) -> bool,
+) -> Result<(Method, usize), Error> {
+    let [a, b, c, d, high, low] = bytes;
+    let bits = u32::from_be_bytes([a, b, c, d]);
+    let method = ours.in_order().iter().find(|method| fits(method.bit(), bits));
+    let pad = usize::from(u16::from_be_bytes([high, low]));
+    match method {
+        None => Err(Error::NoMethod),
+        Some(_) if pad > PAD_MAX => Err(Error::LongPad),
+        Some(method) => Ok((*method, pad)),
+    }
 }
 
 /// Bytes that came in and were not looked at yet.

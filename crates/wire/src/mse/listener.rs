@@ -1,7 +1,7 @@
 //! The side that is dialled.
 
-use super::exchange::{Exchange, Input, Secret, pad};
-use super::{Ciphers, Error, Established, KEY_LEN, Method, Methods, PAD_MAX, Progress};
+use super::exchange::{Exchange, Input, Secret, decode_methods, encode_methods, pad};
+use super::{Ciphers, Error, Established, KEY_LEN, Method, Methods, Progress};
 use peerage_base::Rng;
 
 /// The side that is dialled.
@@ -94,20 +94,10 @@ impl Listener {
 
     fn on_offer(&mut self) -> Result<Option<()>, Error> {
         let Some((_, ciphers)) = &mut self.torrent else { return Ok(None) };
-        let Some(offer) = self.input.take_array::<14>() else { return Ok(None) };
-        let offer = ciphers.receive.applied(&offer);
-        let Some((constant, rest)) = offer.split_first_chunk::<8>() else { return Ok(None) };
-        if *constant != [0; 8] {
-            return Err(Error::BadConstant);
-        }
-        let Some((bits, pad)) = rest.split_first_chunk::<4>() else { return Ok(None) };
-        let bits = u32::from_be_bytes(*bits);
-        let method = self.methods.in_order().iter().find(|method| method.bit() & bits != 0);
-        let method = *method.ok_or(Error::NoMethod)?;
-        let pad = pad.first_chunk().map_or(0, |len| usize::from(u16::from_be_bytes(*len)));
-        if pad > PAD_MAX {
-            return Err(Error::LongPad);
-        }
+        let Some(mut offer) = self.input.take_array::<14>() else { return Ok(None) };
+        ciphers.receive.apply(&mut offer);
+        let [0, 0, 0, 0, 0, 0, 0, 0, offer @ ..] = offer else { return Err(Error::BadConstant) };
+        let (method, pad) = decode_methods(offer, self.methods, |ours, offered| ours & offered != 0)?;
         self.stage = Stage::Pad(method, pad);
         Ok(Some(()))
     }
@@ -125,11 +115,7 @@ impl Listener {
         let early = self.input.take(len)?;
         let (info_hash, mut ciphers) = self.torrent.take()?;
         let mut early = ciphers.receive.applied(&early);
-        let pad = pad(&mut self.rng);
-        let mut answer = vec![0; 8];
-        answer.extend(method.bit().to_be_bytes());
-        answer.extend((pad.len() as u16).to_be_bytes());
-        answer.extend(pad);
+        let mut answer = encode_methods(method.bit(), &mut self.rng);
         ciphers.send.apply(&mut answer);
         out.append(&mut answer);
         let mut rest = self.input.rest();

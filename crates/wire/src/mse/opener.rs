@@ -1,7 +1,7 @@
 //! The side that dials.
 
-use super::exchange::{Exchange, Input, pad};
-use super::{Ciphers, Error, Established, KEY_LEN, Method, Methods, PAD_MAX, Progress};
+use super::exchange::{Exchange, Input, decode_methods, encode_methods, pad};
+use super::{Ciphers, Error, Established, KEY_LEN, Method, Methods, Progress};
 use peerage_base::Rng;
 
 /// The side that dials.
@@ -68,11 +68,7 @@ impl Opener {
         let mut ciphers = secret.ciphers(&self.info_hash, true);
         out.extend(secret.mark());
         out.extend(secret.name(&self.info_hash));
-        let pad = pad(&mut self.rng);
-        let mut inner = vec![0; 8];
-        inner.extend(self.methods.bits().to_be_bytes());
-        inner.extend((pad.len() as u16).to_be_bytes());
-        inner.extend(pad);
+        let mut inner = encode_methods(self.methods.bits(), &mut self.rng);
         inner.extend((self.early.len() as u16).to_be_bytes());
         inner.append(&mut self.early);
         ciphers.send.apply(&mut inner);
@@ -94,16 +90,9 @@ impl Opener {
 
     fn on_choice(&mut self) -> Result<Option<()>, Error> {
         let Some(ciphers) = &mut self.ciphers else { return Ok(None) };
-        let Some(choice) = self.input.take(6) else { return Ok(None) };
-        let choice = ciphers.receive.applied(&choice);
-        let Some((bits, pad)) = choice.split_first_chunk::<4>() else { return Ok(None) };
-        let bits = u32::from_be_bytes(*bits);
-        let method = self.methods.in_order().iter().find(|method| method.bit() == bits);
-        let method = *method.ok_or(Error::NoMethod)?;
-        let pad = pad.first_chunk().map_or(0, |len| usize::from(u16::from_be_bytes(*len)));
-        if pad > PAD_MAX {
-            return Err(Error::LongPad);
-        }
+        let Some(mut choice) = self.input.take_array::<6>() else { return Ok(None) };
+        ciphers.receive.apply(&mut choice);
+        let (method, pad) = decode_methods(choice, self.methods, |ours, chosen| ours == chosen)?;
         self.stage = Stage::Pad(method, pad);
         Ok(Some(()))
     }
