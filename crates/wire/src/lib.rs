@@ -12,7 +12,7 @@
 //! - Piece payloads are never copied: [`frame`] gives their place in the receive buffer.
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
-//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`mse`] for encrypted starts. The fuzz targets of each
+//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`mse`] for encrypted starts, [`utp`] for streams over UDP. The fuzz targets of each
 //! decoder are in `fuzz/` at the top of the repository.
 
 mod addr;
@@ -25,6 +25,7 @@ pub mod mse;
 mod read;
 pub mod text;
 pub mod tracker;
+pub mod utp;
 
 pub use handshake::Handshake;
 pub use message::{Block, HashRequest, Message};
