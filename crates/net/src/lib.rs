@@ -1,4 +1,4 @@
-//! Sockets and sessions: TCP, trackers, web seeds, guarded HTTP.
+//! Sockets and sessions: TCP, uTP, trackers, web seeds, guarded HTTP.
 //!
 //! **What it is.** The mechanism by which a node reaches others. It decides nothing about peers:
 //! that is the pure half's part.
@@ -12,7 +12,7 @@
 //!   resolve names itself, behind the guard's back.
 //!
 //! **Where to start.** [`guard`], then [`http`], then [`tracker`], [`web_seed`] and
-//! [`tracker_server`].
+//! [`tracker_server`]; [`tcp`] and [`utp`] for peers.
 
 pub mod dns;
 pub mod guard;
@@ -20,6 +20,8 @@ pub mod http;
 pub mod tcp;
 pub mod tracker;
 pub mod tracker_server;
+pub mod udp;
+pub mod utp;
 pub mod web_seed;
 
 #[cfg(test)]

@@ -291,6 +291,10 @@ impl Connection {
         Read::Pending
     }
 
+    pub(super) fn must_acknowledge(&self, now: Instant) -> bool {
+        self.state == State::Open && self.receiver.due(now)
+    }
+
     pub(super) fn write(&mut self, config: &Config, bytes: &[u8]) -> Written {
         if let State::Closed(reason) = self.state {
             return Written::Closed(reason);
@@ -320,6 +324,9 @@ impl Connection {
     }
 
     pub(super) fn release(&mut self, now: Instant, config: &Config) {
+        if let State::Opening(..) = self.state {
+            self.state = State::Closed(Reason::Reset);
+        }
         self.sender.finish();
         self.receiver.discard();
         self.released = Some(self.released.unwrap_or(now + config.linger));

@@ -201,7 +201,18 @@ impl Endpoint {
 
     /// Bytes that were received, into `out`.
     pub fn read(&mut self, now: Instant, id: UtpId, out: &mut [u8]) -> Read {
-        self.of(now, id, |connection, cx| connection.read(cx.now, out)).unwrap_or(Read::Closed(Reason::Reset))
+        let Some(place) =
+            self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)
+        else {
+            return Read::Closed(Reason::Reset);
+        };
+        let Some(connection) = &mut place.connection else { return Read::Closed(Reason::Reset) };
+        let read = connection.read(now, out);
+        // Most reads leave nothing to be sent.
+        if connection.must_acknowledge(now) {
+            self.touch(id.slot);
+        }
+        read
     }
 
     /// Takes bytes to send: as many as there is room for.
@@ -254,6 +265,17 @@ impl Endpoint {
                 self.with(now, slot as u32, |connection, cx| connection.handle_timeout(cx));
             }
         }
+    }
+
+    /// Whether [`Self::poll_output`] may have something: after a read or a write it is to be drained.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !(self.events.is_empty() && self.resets.is_empty() && self.ready.is_empty())
+    }
+
+    /// Changes [`Config::segments_max`]: a kernel may turn out to take less at once.
+    pub fn set_segments_max(&mut self, segments_max: usize) {
+        self.config.segments_max = segments_max;
     }
 
     /// What is to be done next; to be drained to `None` after every batch of inputs. Datagrams are put
