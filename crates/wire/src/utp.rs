@@ -121,8 +121,8 @@ impl<'a> Packet<'a> {
     /// Reads a datagram. Unknown extensions are skipped.
     ///
     /// # Errors
-    /// [`BadPacket`]: another version or type, too short, a selective ack that is not a multiple of 4 bytes
-    /// or comes twice, more than [`EXTENSIONS_MAX`] extensions.
+    /// [`BadPacket`]: another version or type, too short, a selective ack that is empty or comes twice, more
+    /// than [`EXTENSIONS_MAX`] extensions.
     pub fn decode(datagram: &'a [u8]) -> Result<Self, BadPacket> {
         Self::decode_opt(datagram).ok_or(BadPacket)
     }
@@ -150,7 +150,8 @@ impl<'a> Packet<'a> {
             let len = usize::from(reader.u8()?);
             let bytes = reader.bytes(len)?;
             if extension == EXTENSION_SELECTIVE_ACK {
-                if selective_ack.is_some() || bytes.is_empty() || !bytes.len().is_multiple_of(4) {
+                // BEP 29 has it in steps of 4 bytes; libtorrent sends as many as it needs.
+                if selective_ack.is_some() || bytes.is_empty() {
                     return None;
                 }
                 selective_ack = Some(SelectiveAck(bytes));
@@ -162,11 +163,10 @@ impl<'a> Packet<'a> {
 }
 
 impl Header {
-    /// Appends the packet up to its payload. `selective_ack` is empty, or a multiple of 4 bytes up to
-    /// [`SELECTIVE_ACK_BYTES_MAX`]; any other is left out.
+    /// Appends the packet up to its payload. `selective_ack` has at most 255 bytes, in steps of 4 (BEP 29);
+    /// a longer one is left out.
     pub fn encode(&self, selective_ack: &[u8], out: &mut Vec<u8>) {
-        let right = selective_ack.len().is_multiple_of(4) && selective_ack.len() <= SELECTIVE_ACK_BYTES_MAX;
-        let selective_ack = if right { selective_ack } else { &[] };
+        let len = u8::try_from(selective_ack.len()).unwrap_or(0);
         let kind: u8 = match self.kind {
             Kind::Data => 0,
             Kind::Fin => 1,
@@ -174,7 +174,7 @@ impl Header {
             Kind::Reset => 3,
             Kind::Syn => 4,
         };
-        let extension = if selective_ack.is_empty() { EXTENSION_NONE } else { EXTENSION_SELECTIVE_ACK };
+        let extension = if len == 0 { EXTENSION_NONE } else { EXTENSION_SELECTIVE_ACK };
         out.extend_from_slice(&[kind << 4 | VERSION, extension]);
         out.extend_from_slice(&self.connection.to_be_bytes());
         out.extend_from_slice(&self.timestamp.to_be_bytes());
@@ -182,7 +182,7 @@ impl Header {
         out.extend_from_slice(&self.window.to_be_bytes());
         out.extend_from_slice(&self.seq.to_be_bytes());
         out.extend_from_slice(&self.ack.to_be_bytes());
-        if let Ok(len @ 1..) = u8::try_from(selective_ack.len()) {
+        if len > 0 {
             out.extend_from_slice(&[EXTENSION_NONE, len]);
             out.extend_from_slice(selective_ack);
         }

@@ -40,6 +40,15 @@ fn selective_ack_counts_from_ack_plus_two() {
     assert_eq!(packet.selective_ack.unwrap().arrived().collect::<Vec<_>>(), [0, 2, 15, 24]);
 }
 
+/// Not by BEP 29, but libtorrent sends it.
+#[test]
+fn a_selective_ack_may_have_any_length() {
+    let bytes = with_extensions(&[0, 1, 0b10, b'x'], 1);
+    let packet = Packet::decode(&bytes).unwrap();
+    assert_eq!(packet.selective_ack.unwrap().arrived().collect::<Vec<_>>(), [1]);
+    assert_eq!(packet.payload, b"x");
+}
+
 #[test]
 fn unknown_extensions_are_skipped() {
     let bytes = with_extensions(&[1, 3, 9, 9, 9, 0, 4, 1, 0, 0, 0, b'x'], 2);
@@ -50,14 +59,13 @@ fn unknown_extensions_are_skipped() {
 
 #[test]
 fn wrong_packets_are_refused() {
-    let refused: [(&str, Vec<u8>); 9] = [
+    let refused: [(&str, Vec<u8>); 8] = [
         ("empty", Vec::new()),
         ("short", SYN[..19].to_vec()),
         ("version 2", [&[0x42], &SYN[1..]].concat()),
         ("type 5", [&[0x51], &SYN[1..]].concat()),
         ("extension beyond the end", with_extensions(&[0, 4, 1, 2, 3], 1)),
         ("extension without length", with_extensions(&[0], 2)),
-        ("selective ack of 3 bytes", with_extensions(&[0, 3, 1, 2, 3], 1)),
         ("selective ack of 0 bytes", with_extensions(&[0, 0], 1)),
         ("selective ack twice", with_extensions(&[1, 4, 1, 0, 0, 0, 0, 4, 1, 0, 0, 0], 1)),
     ];
@@ -94,10 +102,9 @@ proptest! {
     #[test]
     fn what_is_encoded_is_decoded(
         header in headers(),
-        words in prop::collection::vec(any::<[u8; 4]>(), 0..=SELECTIVE_ACK_BYTES_MAX / 4),
+        bits in prop::collection::vec(any::<u8>(), 0..=255),
         payload in prop::collection::vec(any::<u8>(), 0..50),
     ) {
-        let bits = words.concat();
         let mut out = Vec::new();
         header.encode(&bits, &mut out);
         out.extend_from_slice(&payload);
