@@ -324,7 +324,7 @@ impl Connection {
     }
 
     pub(super) fn release(&mut self, now: Instant, config: &Config) {
-        if let State::Opening(..) = self.state {
+        if matches!(self.state, State::Opening(..)) && self.sender.is_idle() {
             self.state = State::Closed(Reason::Reset);
         }
         self.sender.finish();

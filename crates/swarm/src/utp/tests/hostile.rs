@@ -150,6 +150,30 @@ fn a_lying_receiver_gets_no_more_than_an_honest_one() {
     }
 }
 
+/// The round trip tells what a receiver hides: its queue is ended by delay, not only by loss.
+#[test]
+fn a_receiver_that_hides_delay_fills_no_queue_beyond_four_targets() {
+    let mut net = Net::new(8);
+    net.bottlenecks.push(Bottleneck::new(MIB, 3 << 20));
+    let link = Link::new(Duration::from_millis(20), 0.0);
+    let (a, b) = (net.host(Config::default(), link), net.host(Config::default(), link));
+    net.hosts[a].via = Some(0);
+    net.filter = Box::new(|_, from, bytes| {
+        if from == 1 && bytes.len() >= 12 {
+            bytes[8..12].copy_from_slice(&1_u32.to_be_bytes());
+        }
+        true
+    });
+    net.connect(a, b, u64::MAX / 2);
+    let mut longest = 0.0_f64;
+    for _ in 0..60 {
+        net.run_until(net.now + Duration::from_secs(1));
+        longest = longest.max(net.bottlenecks[0].waiting(net.now) / MIB);
+    }
+    println!("hidden delay: {longest:.2} s of queue");
+    assert!(longest < 0.6, "{longest}");
+}
+
 /// A connection between an endpoint and this test: the endpoint's numbers, as it uses them.
 fn opened(endpoint: &mut Endpoint, now: Instant, from: SocketAddr) -> (UtpId, u16) {
     endpoint.handle_datagram(now, from, &packet(Kind::Syn, 50, 1, 0));
@@ -177,7 +201,11 @@ fn what_does_not_fit_the_connection_is_ignored() {
     assert_eq!(endpoint.read(now, id, &mut buf), crate::utp::Read::Bytes(5));
     let acked = next.wrapping_sub(1);
     let ignored: [(&str, SocketAddr, Vec<u8>); 6] = [
-        ("ack of what was never sent", from, packet(Kind::Data, 51, 3, next.wrapping_add(5))),
+        (
+            "ack of what was never sent",
+            from,
+            [&packet(Kind::Data, 51, 3, next.wrapping_add(5))[..], b"x"].concat(),
+        ),
         ("reset that guesses", from, packet(Kind::Reset, 51, 3, next.wrapping_add(20_000))),
         ("reset from elsewhere", forged(2), packet(Kind::Reset, 51, 3, acked)),
         ("far ahead", from, [&packet(Kind::Data, 51, 3 + 5000, acked)[..], b"x"].concat()),
