@@ -12,8 +12,8 @@
 //! - Piece payloads are never copied: [`frame`] gives their place in the receive buffer.
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
-//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`mse`] for encrypted starts, [`utp`] for streams over UDP. The fuzz targets of each
-//! decoder are in `fuzz/` at the top of the repository.
+//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`start`] and [`mse`] for how connections
+//! begin, [`utp`] for streams over UDP. The fuzz targets of each decoder are in `fuzz/` at the top of the repository.
 
 mod addr;
 pub mod bencode;
@@ -23,6 +23,7 @@ pub mod handshake;
 pub mod message;
 pub mod mse;
 mod read;
+pub mod start;
 pub mod text;
 pub mod tracker;
 pub mod utp;
