@@ -174,6 +174,8 @@ pub struct NodeConfig {
     pub encryption: EncryptionPolicy,
     /// Whether peers prove who they are.
     pub tls: TlsPolicy,
+    /// Whether uTP is spoken, beside TCP.
+    pub utp: bool,
     /// Threads that read, write and hash.
     pub io_threads: usize,
     /// Folder of the resume state.

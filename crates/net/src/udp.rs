@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use crate::tcp::ListenError;
+use crate::road::ListenError;
 
 /// Bytes that the kernel keeps for a socket while we do something else. It gives less where the system's
 /// limit is lower.

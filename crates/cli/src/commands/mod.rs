@@ -45,6 +45,7 @@ impl Context {
         node.allow_local |= network.allow_local;
         node.encryption = network.encryption.unwrap_or(node.encryption);
         node.tls = network.tls.unwrap_or(node.tls);
+        node.utp = network.utp.unwrap_or(node.utp);
         Ok(node)
     }
 }

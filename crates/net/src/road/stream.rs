@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::tls::Session;
+use crate::utp::UtpStream;
 
 /// An open road.
 #[derive(Debug)]
@@ -17,18 +18,34 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over TCP.
     Tls(Box<Session>),
+    /// uTP.
+    Utp(UtpStream),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+impl From<UtpStream> for Stream {
+    fn from(stream: UtpStream) -> Self {
+        Self::Utp(stream)
+    }
 }
 
 /// Where its bytes come from.
 pub(super) enum Source {
     Tcp(OwnedReadHalf),
     Tls(tokio::io::ReadHalf<Box<Session>>),
+    Utp(tokio::io::ReadHalf<UtpStream>),
 }
 
 /// Where its bytes go.
 pub(super) enum Sink {
     Tcp(OwnedWriteHalf),
     Tls(tokio::io::WriteHalf<Box<Session>>),
+    Utp(tokio::io::WriteHalf<UtpStream>),
 }
 
 impl Stream {
@@ -41,6 +58,10 @@ impl Stream {
             Self::Tls(session) => {
                 let (source, sink) = tokio::io::split(session);
                 (Source::Tls(source), Sink::Tls(sink))
+            }
+            Self::Utp(stream) => {
+                let (source, sink) = tokio::io::split(stream);
+                (Source::Utp(source), Sink::Utp(sink))
             }
         }
     }
@@ -55,6 +76,7 @@ impl AsyncRead for Source {
         match self.get_mut() {
             Self::Tcp(source) => Pin::new(source).poll_read(context, buffer),
             Self::Tls(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Utp(source) => Pin::new(source).poll_read(context, buffer),
         }
     }
 }
@@ -64,6 +86,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_write(context, bytes),
             Self::Tls(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Utp(sink) => Pin::new(sink).poll_write(context, bytes),
         }
     }
 
@@ -75,6 +98,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
             Self::Tls(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Utp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
         }
     }
 
@@ -82,6 +106,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_flush(context),
             Self::Tls(sink) => Pin::new(sink).poll_flush(context),
+            Self::Utp(sink) => Pin::new(sink).poll_flush(context),
         }
     }
 
@@ -89,6 +114,60 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_shutdown(context),
             Self::Tls(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Utp(sink) => Pin::new(sink).poll_shutdown(context),
+        }
+    }
+}
+
+/// For greetings, before it is split.
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Tls(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Utp(source) => Pin::new(source).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Tls(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Utp(sink) => Pin::new(sink).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Tls(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Utp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(sink) => Pin::new(sink).poll_flush(context),
+            Self::Tls(sink) => Pin::new(sink).poll_flush(context),
+            Self::Utp(sink) => Pin::new(sink).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Tls(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Utp(sink) => Pin::new(sink).poll_shutdown(context),
         }
     }
 }

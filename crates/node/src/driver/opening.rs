@@ -12,7 +12,6 @@ use peerage_net::road::{
 use peerage_peer::{Authentication, Encryption, PeerChange, Road, RoadKind};
 use peerage_wire::handshake::Handshake;
 use peerage_wire::mse::Methods;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::{Driver, Input, Link, News};
@@ -58,6 +57,7 @@ fn methods(encryption: Encryption) -> Methods {
 fn told(greeted: &Greeted) -> api::Road {
     let kind = match (&greeted.stream, greeted.method) {
         (Stream::Tls(_), _) => api::RoadKind::Tls,
+        (Stream::Utp(_), _) => api::RoadKind::Utp,
         (Stream::Tcp(_), Some(_)) => api::RoadKind::Encrypted,
         (Stream::Tcp(_), None) => api::RoadKind::Tcp,
     };
@@ -68,23 +68,32 @@ fn told(greeted: &Greeted) -> api::Road {
 impl Driver {
     pub(super) fn dial(&mut self, conn: ConnId, addr: SocketAddr, road: Road, info_hash: Option<[u8; 20]>) {
         let (methods, rng, tls) = (methods(self.encryption), self.rng.fork(), self.tls.clone());
+        let utp = self.utp.of(addr);
         self.begin(conn, addr, true, async move {
             let begun = Instant::now();
-            let stream = dial(addr, OPEN_LIMIT).await?;
+            let stream = match &road {
+                Road::Utp => Stream::from(utp.ok_or(GreetError::Off("uTP"))?.dial(addr, OPEN_LIMIT).await?),
+                _ => Stream::from(dial(addr, OPEN_LIMIT).await?),
+            };
             let rtt = Some(begun.elapsed());
-            let greeted = match (road, info_hash, tls) {
-                (Road::Tls(peer), _, Some(tls)) => authenticate(stream, peer, &tls).await,
-                (Road::Tcp, Some(info_hash), _) => encrypt(stream, info_hash, methods, rng).await,
-                (Road::Tcp, None, _) => Ok(Greeted::plain(stream)),
-                (Road::Tls(_), _, None) | (Road::Quic(_), ..) => Err(GreetError::Off("this road")),
+            let greeted = match (road, stream, info_hash, tls) {
+                (Road::Tls(peer), Stream::Tcp(stream), _, Some(tls)) => {
+                    authenticate(stream, peer, &tls).await
+                }
+                (Road::Tcp | Road::Utp, stream, Some(info_hash), _) => {
+                    encrypt(stream, info_hash, methods, rng).await
+                }
+                (Road::Tcp | Road::Utp, stream, None, _) => Ok(Greeted::plain(stream)),
+                (Road::Tls(_) | Road::Quic(_), ..) => Err(GreetError::Off("this road")),
             }?;
             Ok(Greeted { rtt, ..greeted })
         });
     }
 
-    pub(super) fn on_accept(&mut self, stream: TcpStream, addr: SocketAddr) {
+    pub(super) fn on_accept(&mut self, stream: Stream, addr: SocketAddr) {
         let now = self.now();
-        let Some(conn) = self.peer.accept(now, addr) else { return };
+        let road = if matches!(stream, Stream::Utp(_)) { RoadKind::Utp } else { RoadKind::Tcp };
+        let Some(conn) = self.peer.accept_over(now, addr, road) else { return };
         let strangers = self.authentication != Authentication::Require;
         let admission = Admission {
             plain: strangers && self.encryption != Encryption::Require,
