@@ -64,6 +64,10 @@ class Events:
                     return event
         return None
 
+    def all(self, name):
+        with self._changed:
+            return [event for event in self._events if event.get("event") == name]
+
     def wait(self, name, timeout):
         """The first event of that name; None when the stream ends without one."""
         deadline = time.monotonic() + timeout

@@ -38,7 +38,8 @@ def carry(ours, fetcher, out, client, world):
     """Waits for the end of a transfer, and sees that uTP carried it."""
     fetcher.wait_complete(TIMEOUT_S)
     payload.assert_same(world.content, out / world.content.name, fetcher is not ours and client in matrix.NO_EMPTY_FILES)
-    assert ours.events.wait("peer_connected", 1)["road"]["kind"] == "utp"
+    # A client without TCP may still hold the port, and close what comes.
+    assert "utp" in {event["road"]["kind"] for event in ours.events.all("peer_connected")}
 
 
 @pytest.mark.parametrize(("client", "role"), CASES, ids=lambda part: part)
@@ -59,9 +60,9 @@ def test_encrypted(role, world, launch, peerage, record, tmp_path):
 
 @pytest.mark.parametrize("role", matrix.ROLES)
 def test_off(role, world, launch, peerage, record, tmp_path):
-    """Without uTP here, a client that speaks nothing else is not reached, nor does it reach us."""
+    """Without uTP here, nothing comes from a client that speaks nothing else, nor goes to it."""
     record("utp", f"libtorrent as {role}, `--utp off`: no transfer")
     ours, fetcher, _ = begin("libtorrent", role, world, launch, peerage, tmp_path, utp=False)
     with pytest.raises(WaitTimeout):
         fetcher.wait_complete(8)
-    assert ours.events.last("peer_connected") is None
+    assert fetcher.progress().done == 0

@@ -239,3 +239,40 @@ fn tcp_is_better_than_utp() {
         assert!(closed(&outputs, late).is_some() && closed(&outputs, theirs).is_none());
     }
 }
+
+/// A client whose TCP is switched off may take the connection, and close it.
+#[test]
+fn each_way_of_starting_is_tried_over_both_roads() {
+    let (tcp, utp) = (|encrypted| (Road::Tcp, encrypted), |encrypted| (Road::Utp, encrypted));
+    let turns = [
+        (Encryption::Off, vec![tcp(false), utp(false), tcp(false)]),
+        (Encryption::Allow, vec![tcp(false), tcp(true), utp(false), utp(true), tcp(false)]),
+        (Encryption::Prefer, vec![tcp(true), utp(true), tcp(false), utp(false), tcp(true)]),
+        (Encryption::Require, vec![tcp(true), utp(true), tcp(true)]),
+    ];
+    for (encryption, expected) in turns {
+        let mut bench = Bench::new(Config { utp: true, encryption, ..Config::default() });
+        bench.add(peerage_peer::TorrentParams { peers: vec![at("9.9.9.9:1")], ..params() });
+        let (mut outputs, mut seen) = (bench.drain(), Vec::new());
+        for _ in 0..1000 {
+            let dial = outputs.iter().find_map(|output| match output {
+                Output::Dial { conn, road, encrypt, .. } => Some((*conn, road.clone(), encrypt.is_some())),
+                _ => None,
+            });
+            outputs = Vec::new();
+            if let Some((conn, road, encrypted)) = dial {
+                seen.push((road, encrypted));
+                // An encrypted start that fails never was a connection.
+                if !encrypted {
+                    bench.change(conn, PeerChange::Connected);
+                }
+                outputs.extend(bench.change(conn, PeerChange::Closed("closed by the peer".to_owned())));
+            }
+            outputs.extend(bench.pass(Duration::from_millis(100)));
+            if seen.len() == expected.len() {
+                break;
+            }
+        }
+        assert_eq!(seen, expected, "{encryption:?}");
+    }
+}

@@ -2,7 +2,6 @@
 
 use super::Peer;
 use super::conns::{Conn, Stage};
-use crate::Encryption;
 use crate::addr::{self, LocalRange, Scope};
 use crate::candidates::Ending;
 use crate::event::{CloseReason, Output, Source};
@@ -249,8 +248,6 @@ impl Peer {
     }
 
     fn after_close(&mut self, now: Instant, conn: Conn, ending: Ending, tell_swarm: bool) {
-        let utp = conn.torrent.is_some_and(|id| self.goes_on_over_utp(id, &conn, ending));
-        let ending = if utp { Ending::Again } else { ending };
         if let Some(id) = conn.torrent
             && let Some(torrent) = self.torrents.get_mut(&id)
         {
@@ -261,11 +258,11 @@ impl Peer {
             if let Some(listen) = conn.listen
                 && !self.conns.iter().any(shared)
             {
-                if conn.outgoing && ending == Ending::Failed && may_turn(self.config.encryption, &conn) {
-                    torrent.candidates.turn(listen);
+                let ending = self.choose_next_way(id, &conn, ending);
+                if let Some(torrent) = self.torrents.get_mut(&id) {
+                    torrent.candidates.ended(now, listen, ending, &mut self.rng);
+                    torrent.dial_at = torrent.candidates.next_at();
                 }
-                torrent.candidates.ended(now, listen, ending, &mut self.rng);
-                torrent.dial_at = torrent.candidates.next_at();
             }
             self.learn_from(now, id, &conn, ending);
             self.touch(id);
@@ -300,15 +297,5 @@ impl Peer {
             self.stats.bans += 1;
             self.outputs.push_back(Output::Banned { addr, reason, duration: self.config.ban_duration });
         }
-    }
-}
-
-/// Whether a failed dial is to be made the other way next, in plain instead of encrypted or the reverse.
-fn may_turn(encryption: Encryption, conn: &Conn) -> bool {
-    match encryption {
-        Encryption::Off | Encryption::Require => false,
-        // A peer that was not reached says nothing on what it speaks.
-        Encryption::Allow => conn.stage == Stage::Greeting || conn.encrypted,
-        Encryption::Prefer => true,
     }
 }

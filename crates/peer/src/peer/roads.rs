@@ -7,6 +7,7 @@
 
 use super::Peer;
 use super::conns::{Conn, Stage};
+use crate::Encryption;
 use crate::addr;
 use crate::candidates::{Ending, Key};
 use crate::config::Authentication;
@@ -126,15 +127,34 @@ impl Peer {
         limit.min(self.config.dial_timeout)
     }
 
-    /// Whether a dial that ended goes on over uTP at once: TCP was refused, or did not open in time.
-    pub(super) fn goes_on_over_utp(&mut self, torrent: TorrentId, conn: &Conn, ending: Ending) -> bool {
-        let (Some(known), Some(addr)) = (self.torrents.get_mut(&torrent), conn.listen) else { return false };
-        let closed = conn.outgoing && conn.stage == Stage::Dialling && ending == Ending::Failed;
-        let goes_on = self.config.utp && closed && conn.road == RoadKind::Tcp;
-        if conn.outgoing {
-            known.candidates.set_utp(addr, goes_on);
+    /// Chooses how an address is dialled next, after a dial of it ended. Returns how it ended: what goes on
+    /// over uTP does so at once.
+    pub(super) fn choose_next_way(&mut self, torrent: TorrentId, conn: &Conn, ending: Ending) -> Ending {
+        let (Some(known), Some(addr)) = (self.torrents.get_mut(&torrent), conn.listen) else { return ending };
+        if !conn.outgoing || !matches!(conn.road, RoadKind::Tcp | RoadKind::Utp) {
+            return ending;
         }
-        goes_on
+        if ending != Ending::Failed {
+            known.candidates.set_utp(addr, false);
+            return ending;
+        }
+        let over_tcp = conn.road == RoadKind::Tcp;
+        let (turn, change) = match self.config.encryption {
+            Encryption::Off | Encryption::Require => (false, true),
+            // A peer that was not reached says nothing on what it speaks.
+            Encryption::Allow if conn.encrypted => (true, true),
+            Encryption::Allow => (conn.stage == Stage::Greeting, conn.stage == Stage::Dialling),
+            // Each way over both roads.
+            Encryption::Prefer => (!self.config.utp || !over_tcp, true),
+        };
+        if turn {
+            known.candidates.turn(addr);
+        }
+        // A client whose TCP is switched off may still hold the port, and close what comes: so also where
+        // TCP opened, but took no handshake.
+        let utp = if change { self.config.utp && over_tcp } else { !over_tcp };
+        known.candidates.set_utp(addr, utp);
+        if change && utp { Ending::Again } else { ending }
     }
 
     /// The other end has proved who it is.
