@@ -66,6 +66,12 @@ const KNOWN: &[Known] = &[
         check: check_tls,
     },
     Known {
+        key: "network.relays",
+        default: "",
+        help: "Relays through which shares can be reached, as `peerage relay` prints them, separated by blanks",
+        check: check_relays,
+    },
+    Known {
         key: "limits.upload",
         default: "",
         help: "Bytes per second to peers, such as 2MB/s; empty: unlimited",
@@ -141,6 +147,10 @@ fn check_encryption(text: &str) -> Result<(), String> {
 
 fn check_tls(text: &str) -> Result<(), String> {
     text.parse::<TlsPolicy>().map(drop).map_err(|error| error.to_string())
+}
+
+fn check_relays(text: &str) -> Result<(), String> {
+    text.split_whitespace().try_for_each(peerage_node::check_relay)
 }
 
 fn check_bool(text: &str) -> Result<(), String> {
@@ -304,6 +314,7 @@ impl Config {
             allow_local: self.text("network.allow_local") == "true",
             encryption: self.text("network.encryption").parse().unwrap_or_default(),
             tls: self.text("network.tls").parse().unwrap_or_default(),
+            relays: self.text("network.relays").split_whitespace().map(str::to_owned).collect(),
             io_threads: number("store.io_threads"),
             state_dir: state_dir.to_path_buf(),
         }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::quic::{QuicSink, QuicSource, QuicStream};
 use super::tls::Session;
 
 /// An open road.
@@ -17,18 +18,22 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over TCP.
     Tls(Box<Session>),
+    /// A stream of a QUIC connection.
+    Quic(Box<QuicStream>),
 }
 
 /// Where its bytes come from.
 pub(super) enum Source {
     Tcp(OwnedReadHalf),
     Tls(tokio::io::ReadHalf<Box<Session>>),
+    Quic(QuicSource),
 }
 
 /// Where its bytes go.
 pub(super) enum Sink {
     Tcp(OwnedWriteHalf),
     Tls(tokio::io::WriteHalf<Box<Session>>),
+    Quic(QuicSink),
 }
 
 impl Stream {
@@ -41,6 +46,10 @@ impl Stream {
             Self::Tls(session) => {
                 let (source, sink) = tokio::io::split(session);
                 (Source::Tls(source), Sink::Tls(sink))
+            }
+            Self::Quic(stream) => {
+                let (source, sink) = stream.split();
+                (Source::Quic(source), Sink::Quic(sink))
             }
         }
     }
@@ -55,6 +64,7 @@ impl AsyncRead for Source {
         match self.get_mut() {
             Self::Tcp(source) => Pin::new(source).poll_read(context, buffer),
             Self::Tls(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Quic(source) => Pin::new(source).poll_read(context, buffer),
         }
     }
 }
@@ -64,6 +74,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_write(context, bytes),
             Self::Tls(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Quic(sink) => Pin::new(sink).poll_write(context, bytes),
         }
     }
 
@@ -75,6 +86,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
             Self::Tls(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Quic(sink) => Pin::new(sink).poll_write_vectored(context, slices),
         }
     }
 
@@ -82,6 +94,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_flush(context),
             Self::Tls(sink) => Pin::new(sink).poll_flush(context),
+            Self::Quic(sink) => Pin::new(sink).poll_flush(context),
         }
     }
 
@@ -89,6 +102,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_shutdown(context),
             Self::Tls(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Quic(sink) => Pin::new(sink).poll_shutdown(context),
         }
     }
 }

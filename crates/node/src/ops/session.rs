@@ -252,6 +252,7 @@ impl Session {
         if let Some(stats) = stats {
             self.tell(Event::Stats(stats));
         }
+        self.driver.go_offline().await;
         self.driver.store.close();
     }
 }
