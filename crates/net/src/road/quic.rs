@@ -4,7 +4,6 @@
 //! Nobody's servers are contacted but the relays that the user or a link names. One connection carries one
 //! peer wire, on one stream.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -129,7 +128,7 @@ impl Quic {
             let _ = tokio::time::timeout(ONLINE_LIMIT, self.endpoint.online()).await;
         }
         let addr = self.endpoint.addr();
-        let relay = addr.relay_urls().next().map(|url| self.pins.full(url.as_ref()));
+        let relay = addr.relay_urls().next().map(|url| self.pins.full(url));
         Contact { udp: addr.ip_addrs().copied().collect(), relay, ..Contact::new(self.id) }
     }
 
@@ -151,7 +150,7 @@ impl Quic {
         let open = async {
             let connection = self.endpoint.connect(addr, ALPN).await.map_err(io::Error::other)?;
             let (sink, source) = connection.open_bi().await?;
-            Ok(QuicStream { connection, source, sink })
+            Ok::<_, io::Error>(QuicStream { connection, source, sink })
         };
         greeted(tokio::time::timeout(OPEN_LIMIT, open).await??)
     }
@@ -222,7 +221,7 @@ impl QuicStream {
 
     pub(super) fn split(self) -> (QuicSource, QuicSink) {
         let Self { connection, source, sink } = self;
-        (QuicSource { _connection: connection.clone(), source }, QuicSink { connection, sink })
+        (QuicSource { _connection: connection.clone(), source }, QuicSink { _connection: connection, sink })
     }
 }
 
@@ -234,7 +233,7 @@ pub(super) struct QuicSource {
 
 /// Where its bytes go.
 pub(super) struct QuicSink {
-    connection: Connection,
+    _connection: Connection,
     sink: SendStream,
 }
 
