@@ -12,7 +12,7 @@
 //! - Piece payloads are never copied: [`frame`] gives their place in the receive buffer.
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
-//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`mse`] for encrypted starts. The fuzz targets of each
+//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`krpc`] for the DHT, [`mse`] for encrypted starts. The fuzz targets of each
 //! decoder are in `fuzz/` at the top of the repository.
 
 mod addr;
@@ -20,6 +20,7 @@ pub mod bencode;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod krpc;
 pub mod message;
 pub mod mse;
 mod read;
