@@ -1,55 +1,139 @@
-//! Look-ups in networks of honest nodes.
+//! Look-ups in networks of honest nodes: how fast they are, and what they find.
+//!
+//! The large ones are run in release, by `.ci/run`:
+//! `cargo test --release -p peerage-overlay -- --ignored --nocapture`
 
 mod sim;
 
 use peerage_base::{Duration, Key};
-use peerage_overlay::mainline::{Config, Item};
+use peerage_overlay::mainline::{Config, Item, Report};
 use sim::{Net, quantile};
 
-/// A network whose every tenth contact is stale, and look-ups in it.
-fn latencies(size: usize, lookups: usize) -> (Vec<Duration>, Vec<Duration>, f64) {
-    let mut net = Net::new(7, Config::default());
+fn grown(size: usize, seed: u64) -> Net {
+    let mut net = Net::new(seed, Config::default());
     net.grow(size, Duration::from_secs(60), Duration::from_secs(100));
-    println!("grown: {} messages", net.messages);
-    let tables: usize = (0..size).map(|at| net.dht(at).nodes(false).count()).sum();
-    println!("contacts per table: {:.1}", tables as f64 / size as f64);
-    // Announced before, by random nodes.
+    net
+}
+
+/// Random nodes announce, each tenth node dies, random nodes look up: their reports.
+fn look_ups(net: &mut Net, count: usize) -> Vec<Report> {
     let mut hashes = Vec::new();
-    for _ in 0..lookups {
+    for _ in 0..count {
         let (at, hash) = (net.random_honest().expect("a node"), Key::random(&mut net.rng));
-        hashes.push(hash);
         let lookup = net.with(at, |dht, now| dht.announce(now, hash, Some(1000), false));
-        let report = net.finish(&[(at, lookup)]).remove(0);
-        assert!(report.stored > 0);
+        assert!(net.finish(&[(at, lookup)])[0].stored >= 8, "stored at the closest eight");
+        hashes.push(hash);
     }
-    for at in 0..size {
+    for at in 0..net.nodes.len() {
         if net.rng.below(10) == 0 {
             net.kill(at);
         }
     }
-    let (mut first, mut whole, mut asked, mut found) = (Vec::new(), Vec::new(), 0, 0);
-    for hash in &hashes {
+    let find = |hash| {
         let at = net.random_honest().expect("a node");
-        let lookup = net.with(at, |dht, now| dht.get_peers(now, *hash, false));
-        let report = net.finish(&[(at, lookup)]).remove(0);
-        first.extend(report.first);
-        whole.push(report.took);
-        asked += report.asked;
-        found += usize::from(report.found);
+        let lookup = net.with(at, |dht, now| dht.get_peers(now, hash, false));
+        net.finish(&[(at, lookup)]).remove(0)
+    };
+    hashes.into_iter().map(find).collect()
+}
+
+/// A look-up ends for who waits when the first peers are there; prints that, and the whole.
+fn check_latencies(net: &mut Net, count: usize) {
+    let reports = look_ups(net, count);
+    let mut first: Vec<Duration> = reports.iter().filter_map(|report| report.first).collect();
+    let mut whole: Vec<Duration> = reports.iter().map(|report| report.took).collect();
+    let asked: usize = reports.iter().map(|report| report.asked).sum();
+    println!(
+        "{} nodes, a tenth of them dead, {count} look-ups, {} asked each",
+        net.nodes.len(),
+        asked / count
+    );
+    for (name, times) in [("first peers", &mut first), ("closest eight", &mut whole)] {
+        let [p50, p95] = [0.5, 0.95].map(|share| quantile(times, share).as_millis());
+        println!("  {name:<14} p50 {p50:>5} ms   p95 {p95:>5} ms");
     }
-    println!("asked per look-up: {:.1}", asked as f64 / lookups as f64);
-    (first, whole, found as f64 / lookups as f64)
+    assert!(quantile(&mut first, 0.5) < Duration::from_millis(400));
+    assert!(quantile(&mut first, 0.95) < Duration::from_secs(1));
+    let found = reports.iter().filter(|report| report.found).count();
+    println!("  found {found} of {count}");
+    assert!(found as f64 >= 0.999 * count as f64);
 }
 
 #[test]
-fn looks() {
-    let (mut first, mut whole, found) = latencies(1_000, 200);
+fn peers_are_found_within_four_hundred_milliseconds() {
+    check_latencies(&mut grown(1_000, 7), 100);
+}
+
+#[test]
+#[ignore = "10,000 nodes: minutes, in release"]
+fn peers_are_found_among_ten_thousand_nodes() {
+    let mut net = grown(10_000, 11);
+    check_latencies(&mut net, 1_000);
+}
+
+/// Items are stored; while `minutes` pass in which nodes come and go, they are read. The share found.
+fn churn(net: &mut Net, items: usize, minutes: u64) -> f64 {
+    let size = net.nodes.len();
+    let mut targets = Vec::new();
+    for n in 0..items {
+        let at = net.random_honest().expect("a node");
+        let item = Item::new(format!("i{n}e").into_bytes(), None, Vec::new()).expect("an item");
+        targets.push(item.target());
+        let lookup = net.with(at, |dht, now| dht.put_item(now, item, None));
+        assert!(net.finish(&[(at, lookup)])[0].stored >= 8);
+    }
+    // A tenth of the nodes per minute, one at a time.
+    let replaced = size as u64 / 10 * minutes;
+    let step = Duration::from_secs(60 * minutes) / u32::try_from(replaced).expect("few");
+    let every = (replaced / items as u64).max(1);
+    let (mut found, mut sought) = (0, 0);
+    for n in 0..replaced {
+        let victim = net.random_honest().expect("a node");
+        net.kill(victim);
+        net.join();
+        net.run_until(net.now + step);
+        if n % every == 0 {
+            let (at, target) = (net.random_honest().expect("a node"), targets[sought % items]);
+            let lookup = net.with(at, |dht, now| dht.get_item(now, target, b""));
+            found += usize::from(net.finish(&[(at, lookup)])[0].found);
+            sought += 1;
+        }
+    }
     println!(
-        "found {found} first {:?} {:?} whole {:?} {:?}",
-        quantile(&mut first, 0.5),
-        quantile(&mut first, 0.95),
-        quantile(&mut whole, 0.5),
-        quantile(&mut whole, 0.95)
+        "{size} nodes, a tenth of them replaced per minute for {minutes} min: {found} of {sought} found"
     );
-    let _ = Item::new(b"i1e".to_vec(), None, Vec::new());
+    found as f64 / sought as f64
+}
+
+#[test]
+fn items_are_found_while_nodes_come_and_go() {
+    assert!(churn(&mut grown(300, 3), 100, 4) >= 0.99);
+}
+
+#[test]
+#[ignore = "10,000 nodes: minutes, in release"]
+fn items_are_found_among_ten_thousand_nodes_that_come_and_go() {
+    assert!(churn(&mut grown(10_000, 5), 1_000, 5) >= 0.99);
+}
+
+#[test]
+fn the_size_of_the_network_is_known() {
+    let net = grown(300, 9);
+    let mut sizes: Vec<f64> = (0..300).filter_map(|at| net.dht(at).network_size(false)).collect();
+    assert!(sizes.len() > 280, "most have an estimate: {}", sizes.len());
+    sizes.sort_by(f64::total_cmp);
+    let middle = sizes[sizes.len() / 2];
+    assert!((240.0..360.0).contains(&middle), "{middle}");
+}
+
+/// The same seed gives the same trace, another one another.
+#[test]
+fn a_seed_determines_the_trace() {
+    let trace = |seed| {
+        let mut net = Net::new(seed, Config::default());
+        net.grow(60, Duration::from_secs(10), Duration::from_secs(30));
+        net.trace()
+    };
+    assert_eq!(trace(1), trace(1));
+    assert_ne!(trace(1), trace(2));
 }

@@ -117,13 +117,14 @@ impl<const N: usize> Table<N> {
     /// Whether a contact that we only heard of should be asked: it is new, and there would be room.
     #[must_use]
     pub fn wants(&self, contact: &Contact<N>) -> bool {
-        if contact.key == self.local || self.contains(contact) || !self.admits(contact) {
+        if contact.key == self.local {
             return false;
         }
         let size = self.size_of(self.index(&contact.key));
-        self.bucket(&contact.key).is_none_or(|bucket| {
+        let room = self.bucket(&contact.key).is_none_or(|bucket| {
             bucket.entries.len() < size || bucket.entries.iter().any(|entry| entry.failures > 0)
-        })
+        });
+        room && !self.contains(contact) && self.admits(contact)
     }
 
     /// A contact answered.
@@ -219,8 +220,12 @@ impl<const N: usize> Table<N> {
             let good = entries.filter(|entry| entry.failures < self.config.failures_max);
             found.extend(good.map(|entry| (entry.contact.key.distance(target), entry.contact)));
         }
+        // Large buckets hold many more than are wanted.
+        if count < found.len() {
+            found.select_nth_unstable_by_key(count, |(distance, _)| *distance);
+            found.truncate(count);
+        }
         found.sort_unstable_by_key(|(distance, _)| *distance);
-        found.truncate(count);
         found.into_iter().map(|(_, contact)| contact).collect()
     }
 

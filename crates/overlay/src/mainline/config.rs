@@ -11,7 +11,7 @@ use std::net::IpAddr;
 pub struct Config {
     /// The routing table's.
     pub table: TableConfig,
-    /// A look-up's. Reading and storing by one path is usual in this network.
+    /// A look-up's.
     pub lookup: LookupConfig,
     /// Nearby ranges in which nodes may be asked that others name.
     pub ranges: Ranges,

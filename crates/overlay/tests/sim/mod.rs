@@ -4,7 +4,7 @@
 
 use peerage_base::{Duration, Instant, Key, Rng};
 use peerage_overlay::mainline::{Config, Dht, Local, LookupId, Output, Report, make_id};
-use peerage_wire::krpc::{self, Body, Id, Message, Method, Node, Response};
+use peerage_wire::krpc::{self, Body, Id, Message, Method, Node, Query, Response, Want};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -51,11 +51,23 @@ fn open(path: &std::path::Path) -> std::fs::File {
 /// What a node does.
 pub enum Role {
     Honest(Box<Dht>),
-    /// Answers with the liars closest to the target, and stores nothing.
-    Liar(Id),
+    /// Answers with other liars, and stores nothing.
+    Liar(Id, Lie),
     /// Says nothing any more.
     Dead,
 }
+
+/// How a liar names others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    /// The liars that are closest to the target.
+    Collude,
+    /// Liars under identifiers made for the target: closer than any honest node.
+    Forge,
+}
+
+/// The port at which a forger has any identifier.
+const FORGED_PORT: u16 = 6882;
 
 pub struct SimNode {
     pub addr: SocketAddr,
@@ -65,7 +77,7 @@ pub struct SimNode {
 }
 
 enum Event {
-    Datagram { to: usize, from: SocketAddr, bytes: Vec<u8> },
+    Datagram { to: usize, at: SocketAddr, from: SocketAddr, bytes: Vec<u8> },
     Timer(usize),
 }
 
@@ -157,7 +169,16 @@ impl Net {
     pub fn add_liar(&mut self, addr: SocketAddr, id: Option<Id>) -> usize {
         let id = id.unwrap_or_else(|| make_id(addr.ip(), &mut self.rng));
         self.liars.insert(id, addr);
-        self.put(addr, Role::Liar(id))
+        self.put(addr, Role::Liar(id, Lie::Collude))
+    }
+
+    /// A liar makes itself known to an honest node.
+    pub fn knock(&mut self, liar: usize, at: usize) {
+        let Role::Liar(id, _) = self.nodes[liar].role else { panic!("node {liar} is no liar") };
+        let query =
+            Query { id, read_only: false, want: Want::default(), method: Method::FindNode { target: id } };
+        let message = Message { transaction: b"kk".to_vec(), version: None, body: Body::Query(query) };
+        self.send(liar, self.nodes[liar].addr, self.nodes[at].addr, message.encode());
     }
 
     fn put(&mut self, addr: SocketAddr, role: Role) -> usize {
@@ -192,10 +213,14 @@ impl Net {
     }
 
     /// Makes a liar of an honest node, which keeps its identifier and its place in the others' tables.
-    pub fn corrupt(&mut self, index: usize) {
+    pub fn corrupt(&mut self, index: usize, lie: Lie) {
         let id = self.dht(index).id(false);
-        self.liars.insert(id, self.nodes[index].addr);
-        self.nodes[index].role = Role::Liar(id);
+        let addr = self.nodes[index].addr;
+        self.liars.insert(id, addr);
+        self.nodes[index].role = Role::Liar(id, lie);
+        if lie == Lie::Forge {
+            self.by_addr.insert(SocketAddr::new(addr.ip(), FORGED_PORT), index);
+        }
     }
 
     pub fn is_honest(&self, index: usize) -> bool {
@@ -265,7 +290,7 @@ impl Net {
                     self.service(index);
                 }
             }
-            Event::Datagram { to, from, bytes } => {
+            Event::Datagram { to, at: place, from, bytes } => {
                 self.messages += 1;
                 self.bytes += bytes.len() as u64;
                 self.note(&[at.as_micros(), to as u64, bytes.len() as u64]);
@@ -274,9 +299,9 @@ impl Net {
                         dht.handle_datagram(at, from, &bytes);
                         self.service(to);
                     }
-                    Role::Liar(id) => {
-                        let id = *id;
-                        self.lie(to, id, from, &bytes);
+                    Role::Liar(id, lie) => {
+                        let (id, lie) = (*id, *lie);
+                        self.lie(to, place, (id, lie), from, &bytes);
                     }
                     Role::Dead => {}
                 }
@@ -309,14 +334,15 @@ impl Net {
             self.push(at, Event::Timer(index));
         }
         for (to, bytes) in sends {
-            self.send(index, to, bytes);
+            self.send(index, self.nodes[index].addr, to, bytes);
         }
     }
 
-    pub fn send(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
-        let Some(to) = self.by_addr.get(&to).copied() else { return };
-        let at = self.now + self.latencies.one_way(self.nodes[from].place, self.nodes[to].place);
-        self.push(at, Event::Datagram { to, from: self.nodes[from].addr, bytes });
+    /// A datagram leaves a node with this sender's address.
+    pub fn send(&mut self, node: usize, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        let Some(receiver) = self.by_addr.get(&to).copied() else { return };
+        let at = self.now + self.latencies.one_way(self.nodes[node].place, self.nodes[receiver].place);
+        self.push(at, Event::Datagram { to: receiver, at: to, from, bytes });
     }
 
     fn push(&mut self, at: Instant, event: Event) {
@@ -324,16 +350,24 @@ impl Net {
         self.queue.push(Reverse(Queued(at, self.count, event)));
     }
 
-    fn lie(&mut self, index: usize, id: Id, from: SocketAddr, bytes: &[u8]) {
+    fn lie(&mut self, index: usize, place: SocketAddr, (id, lie): (Id, Lie), from: SocketAddr, bytes: &[u8]) {
         let Ok(Message { transaction, body: Body::Query(query), .. }) = krpc::decode(bytes) else { return };
         let target = match query.method {
             Method::FindNode { target } | Method::Get { target, .. } => Some(target),
             Method::GetPeers { info_hash, .. } => Some(info_hash),
             _ => None,
         };
-        let nodes = target.map_or_else(Vec::new, |target| self.closest_liars(&target));
+        let mut nodes = target.map_or_else(Vec::new, |target| self.closest_liars(&target));
+        let mut own = id;
+        if let (Lie::Forge, Some(target)) = (lie, target) {
+            let addrs: Vec<SocketAddr> = self.liars.values().copied().collect();
+            nodes = (0..8).map(|_| forged(&target, addrs[self.rng.index(addrs.len())].ip())).collect();
+            if place.port() == FORGED_PORT {
+                own = forged(&target, place.ip()).id;
+            }
+        }
         let response = Response {
-            id: Some(id),
+            id: Some(own),
             observed: Some(from),
             token: target.map(|_| b"token".to_vec()),
             nodes,
@@ -341,7 +375,7 @@ impl Net {
         };
         let body = Body::Response(Box::new(response));
         let bytes = Message { transaction, version: None, body }.encode();
-        self.send(index, from, bytes);
+        self.send(index, place, from, bytes);
     }
 
     fn closest_liars(&self, target: &Id) -> Vec<Node> {
@@ -354,6 +388,14 @@ impl Net {
         near.truncate(8);
         near
     }
+}
+
+/// A liar under an identifier next to the target.
+fn forged(target: &Id, ip: IpAddr) -> Node {
+    let IpAddr::V4(v4) = ip else { panic!("liars are of IPv4") };
+    let mut id = *target;
+    id.0[16..].copy_from_slice(&v4.octets());
+    Node { id, addr: SocketAddr::new(ip, FORGED_PORT) }
 }
 
 /// The value below which this share of the values is.

@@ -4,6 +4,7 @@ use super::{Dht, Output, Purpose, Wish, node};
 use crate::kademlia::{Contact, Lookup, LookupConfig, radius, too_close};
 use crate::mainline::event::{LookupId, Report};
 use crate::mainline::item::Item;
+use crate::mainline::node_id;
 use peerage_base::Instant;
 use peerage_wire::krpc::{Bloom, Id, Method, Response};
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,14 +177,22 @@ impl Dht {
         if search.wish.is_none() || lookup.is_wide() {
             return false;
         }
-        let Some(nodes) = self.families[usize::from(search.v6)].size.nodes() else { return false };
+        let family = &self.families[usize::from(search.v6)];
+        let Some(nodes) = family.size.nodes() else { return false };
         let k = self.config.lookup.k;
         if !too_close(&lookup.distances(k), nodes) {
             return false;
         }
         self.stats.crowded += 1;
         // Twice as far as usual, as the size is only estimated.
-        lookup.widen(radius(2.0 * k as f64, nodes), &mut self.rng);
+        let enforce = self.config.enforce_ids;
+        let scouts = |key: &Id| -> Vec<_> {
+            let contacts = family.table.closest(key, 2).into_iter();
+            contacts
+                .map(|contact| (contact, enforce && !node_id::fits(&contact.key, contact.addr.ip())))
+                .collect()
+        };
+        lookup.widen(radius(2.0 * k as f64, nodes), &mut self.rng, scouts);
         true
     }
 
