@@ -126,15 +126,6 @@ fn crowded(size: usize, seed: u64, ground: usize, nets: u32) -> (bool, bool) {
     let at = honest(&mut net, 0);
     let lookup = net.with(at, |dht, now| dht.put_item(now, item, None));
     let put = net.finish(&[(at, lookup)]).remove(0);
-    println!(
-        "put est {:?} dists {:?}",
-        net.dht(at).network_size(false),
-        put.closest.iter().map(|n| (n.id.distance(&target).fraction() * 1e4) as u32).collect::<Vec<_>>()
-    );
-    println!(
-        "honest {:?}",
-        distances.iter().take(20).map(|n| (n.0.fraction() * 1e4) as u32).collect::<Vec<_>>()
-    );
     let at = honest(&mut net, 0);
     let lookup = net.with(at, |dht, now| dht.get_item(now, target, b""));
     let got = net.finish(&[(at, lookup)]).remove(0);

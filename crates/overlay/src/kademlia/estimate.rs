@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn a_radius_holds_its_share_of_the_keyspace() {
-        for (count, nodes) in [(1.0, 2.0), (8.0, 10_000.0), (5.0, 1.0)] {
-            let share = (count / nodes as f64).min(1.0);
+        for (count, nodes) in [(1.0_f64, 2.0), (8.0, 10_000.0), (5.0, 1.0)] {
+            let share = (count / nodes).min(1.0);
             assert!((radius::<20>(count, nodes).fraction() - share).abs() < 1e-9, "{count} of {nodes}");
         }
     }

@@ -74,6 +74,8 @@ pub struct Table<const N: usize> {
     /// Hosts in the table: one contact each, but for those nearby.
     hosts: BTreeMap<IpAddr, usize>,
     subnets: BTreeMap<IpAddr, usize>,
+    /// Contacts beyond the first [`TableConfig::subnet_bucket_max`] of their networks, all together.
+    excess: usize,
     len: usize,
 }
 
@@ -82,7 +84,7 @@ impl<const N: usize> Table<N> {
     #[must_use]
     pub fn new(local: Key<N>, config: TableConfig) -> Self {
         let (hosts, subnets) = (BTreeMap::new(), BTreeMap::new());
-        Self { local, config, buckets: Vec::new(), hosts, subnets, len: 0 }
+        Self { local, config, buckets: Vec::new(), hosts, subnets, excess: 0, len: 0 }
     }
 
     /// Our own position.
@@ -269,8 +271,13 @@ impl<const N: usize> Table<N> {
             let same = |entry: &&Entry<N>| subnet(entry.contact.addr.ip()) == Some(net);
             bucket.entries.iter().filter(same).count()
         };
+        let others = self.subnets.get(&net).copied().unwrap_or(0);
+        // Honest contacts are seldom of one network: those that are share an eighth of the table, however
+        // many networks somebody has (threats.md D3: sixteen must not have a third).
+        let crowd = others >= self.config.subnet_bucket_max && self.excess >= (self.len / 8).max(8);
         !self.hosts.contains_key(&addr::host(ip))
-            && self.subnets.get(&net).is_none_or(|count| *count < self.config.subnet_table_max)
+            && others < self.config.subnet_table_max
+            && !crowd
             && self.bucket(&contact.key).map_or(0, in_bucket) < self.config.subnet_bucket_max
     }
 
@@ -278,7 +285,9 @@ impl<const N: usize> Table<N> {
         self.len += 1;
         if let Some(net) = subnet(ip) {
             *self.hosts.entry(addr::host(ip)).or_default() += 1;
-            *self.subnets.entry(net).or_default() += 1;
+            let count = self.subnets.entry(net).or_default();
+            *count += 1;
+            self.excess += usize::from(*count > self.config.subnet_bucket_max);
         }
     }
 
@@ -290,7 +299,8 @@ impl<const N: usize> Table<N> {
         self.len -= 1;
         if let Some(net) = subnet(ip) {
             uncount(&mut self.hosts, addr::host(ip));
-            uncount(&mut self.subnets, net);
+            let count = uncount(&mut self.subnets, net);
+            self.excess -= usize::from(count >= self.config.subnet_bucket_max);
         }
     }
 
@@ -314,13 +324,15 @@ impl<const N: usize> Bucket<N> {
     }
 }
 
-fn uncount(counts: &mut BTreeMap<IpAddr, usize>, ip: IpAddr) {
-    if let Some(count) = counts.get_mut(&ip) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(&ip);
-        }
+/// Takes one away; gives how many are left.
+fn uncount(counts: &mut BTreeMap<IpAddr, usize>, ip: IpAddr) -> usize {
+    let Some(count) = counts.get_mut(&ip) else { return 0 };
+    *count -= 1;
+    let left = *count;
+    if left == 0 {
+        counts.remove(&ip);
     }
+    left
 }
 
 #[cfg(test)]

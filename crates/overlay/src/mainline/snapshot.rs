@@ -70,7 +70,7 @@ mod tests {
     fn sample() -> ([Id; 2], Vec<Node>) {
         let node = |n: u8| Node {
             id: Key([n; 20]),
-            addr: if n % 3 == 0 {
+            addr: if n.is_multiple_of(3) {
                 format!("[2a00::{n}]:7").parse().unwrap()
             } else {
                 format!("8.8.8.{n}:7").parse().unwrap()

@@ -58,7 +58,10 @@ impl Dht {
             {
                 return self.defer(now, from, message, len);
             }
-            if wanted && allowed > 3 * PING_BYTES && self.verify(now, &contact) {
+            let (Answer::Partial(response) | Answer::Whole(response)) = &answer;
+            let some_nodes = response.nodes.len().min(4) * 26;
+            let least = bytes_without_nodes(&message.transaction, response) + some_nodes;
+            if wanted && allowed >= least + PING_BYTES && self.verify(now, &contact) {
                 allowed -= PING_BYTES;
             }
         } else if wanted {
