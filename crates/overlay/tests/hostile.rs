@@ -143,18 +143,109 @@ fn a_crowded_key_is_seen_and_read() {
     }
 }
 
+/// threats.md D5, first half: every bootstrap node is dead.
 #[test]
-fn without_a_bootstrap_node_a_saved_table_is_enough() {
+fn a_saved_table_is_enough_to_come_back() {
     let mut net = grown(100, 4, true);
+    for _ in 0..20 {
+        let index = honest(&mut net, 0);
+        let saved = net.dht(index).snapshot();
+        net.kill(index);
+        let addr = net.free_addr();
+        let newcomer = net.add(addr, Config::default());
+        net.with(newcomer, |dht, now| {
+            dht.bootstrap(now, ["203.0.114.1:1".parse().expect("an address")]);
+            assert!(dht.restore(now, &saved).expect("a table") > 20);
+        });
+        net.run_until(net.now + Duration::from_secs(30));
+        let known = net.dht(newcomer).nodes(false).count();
+        assert!(known >= 16, "{known} contacts after 30 s");
+    }
+}
+
+/// threats.md D5, second half: one of two bootstrap nodes names liars only.
+#[test]
+fn a_hostile_bootstrap_node_does_not_keep_us_from_the_others() {
+    let mut net = grown(100, 5, true);
+    for _ in 0..30 {
+        let at = honest(&mut net, 1);
+        net.corrupt(at, Lie::Collude);
+    }
+    let liar = (0..100).find(|at| !net.is_honest(*at)).expect("a liar");
+    for _ in 0..20 {
+        let (good, addr) = (honest(&mut net, 0), net.free_addr());
+        let bootstrap = [liar, good].map(|at| net.nodes[at].addr);
+        let newcomer = net.add(addr, Config::default());
+        net.with(newcomer, |dht, now| dht.bootstrap(now, bootstrap));
+        net.run_until(net.now + Duration::from_secs(30));
+        let known: Vec<_> = net.dht(newcomer).nodes(false).map(|node| node.addr).collect();
+        let honest = net.nodes.iter().filter(|node| matches!(node.role, sim::Role::Honest(_)));
+        let honest = honest.filter(|node| known.contains(&node.addr)).count();
+        assert!(honest >= 8, "{honest} honest of {} contacts", known.len());
+    }
+}
+
+/// threats.md D4: a hundred thousand addresses of eight /16 networks make themselves known, all of which
+/// answer; after each restart the honest ones are still there.
+#[test]
+fn a_restart_is_not_an_eclipse() {
+    let mut net = grown(100, 6, true);
     let index = honest(&mut net, 0);
+    let before: Vec<_> = net.dht(index).nodes(false).map(|node| node.addr).collect();
+    let mut rng = net.rng.fork();
+    for n in 0..100_000_u32 {
+        let ip = Ipv4Addr::from(0x5A00_0000 | (n % 8) << 16 | n / 8 % 65_536);
+        let from = SocketAddr::new(IpAddr::V4(ip), 6881);
+        // Each pings, and answers the ping that it may get.
+        net.with(index, |dht, now| sim::knock_and_answer(dht, now, from, &mut rng));
+        if n % 1_000 == 0 {
+            net.run_until(net.now + Duration::from_secs(1));
+        }
+    }
     let saved = net.dht(index).snapshot();
-    net.kill(index);
-    let addr = net.free_addr();
-    let newcomer = net.add(addr, Config::default());
-    net.with(newcomer, |dht, now| {
-        dht.bootstrap(now, ["203.0.114.1:1".parse().expect("an address")]);
-        assert!(dht.restore(now, &saved).expect("a table") > 20);
-    });
-    net.run_until(net.now + Duration::from_secs(30));
-    assert!(net.dht(newcomer).nodes(false).count() >= 20, "{}", net.dht(newcomer).nodes(false).count());
+    for _ in 0..100 {
+        let addr = net.free_addr();
+        let restarted = net.add(addr, Config::default());
+        net.with(restarted, |dht, now| dht.restore(now, &saved).expect("a table"));
+        net.run_until(net.now + Duration::from_secs(5));
+        let known: Vec<_> = net.dht(restarted).nodes(false).map(|node| node.addr).collect();
+        let honest = before.iter().filter(|addr| known.contains(addr)).count();
+        assert!(honest >= 8, "{honest} honest of {}", known.len());
+        net.kill(restarted);
+    }
+}
+
+/// threats.md D10: an hour in which nodes come and go.
+#[test]
+fn an_hour_of_comings_and_goings_leaves_no_trace() {
+    let mut net = Net::new(8, Config::default());
+    net.grow(60, Duration::from_secs(30), Duration::from_secs(60));
+    let survivors: Vec<usize> = (0..6).collect();
+    let size = |net: &Net| survivors.iter().map(|at| format!("{:?}", net.dht(*at)).len()).sum::<usize>();
+    let mut sizes = Vec::new();
+    for minute in 0..60 {
+        for _ in 0..3 {
+            let victim = net.random_honest().expect("a node");
+            if !survivors.contains(&victim) {
+                net.kill(victim);
+                net.join();
+            }
+        }
+        let (at, hash) = (net.random_honest().expect("a node"), Key::random(&mut net.rng));
+        net.with(at, |dht, now| dht.announce(now, hash, Some(7), false));
+        net.run_until(net.now + Duration::from_secs(60));
+        if minute % 15 == 14 {
+            sizes.push(size(&net));
+        }
+    }
+    let alive: Vec<usize> = (0..net.nodes.len()).filter(|at| net.is_honest(*at)).collect();
+    let addrs: Vec<_> = alive.iter().map(|at| net.nodes[*at].addr).collect();
+    let degree = |at: &usize| net.dht(*at).nodes(false).filter(|node| addrs.contains(&node.addr)).count();
+    let connected = alive.iter().filter(|at| degree(at) >= 8).count();
+    println!(
+        "state in characters after 15, 30, 45, 60 min: {sizes:?}; {connected} of {} know eight",
+        alive.len()
+    );
+    assert!(connected * 10 >= alive.len() * 9);
+    assert!(sizes[3] as f64 <= sizes[1] as f64 * 1.1, "the state does not grow: {sizes:?}");
 }

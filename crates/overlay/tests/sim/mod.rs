@@ -409,3 +409,20 @@ pub fn quantile(values: &mut [Duration], share: f64) -> Duration {
 pub fn random_key(rng: &mut Rng) -> Id {
     Key::random(rng)
 }
+
+/// A stranger pings a node, and answers the ping that it may get for that.
+pub fn knock_and_answer(dht: &mut Dht, now: Instant, from: SocketAddr, rng: &mut Rng) {
+    let id = make_id(from.ip(), rng);
+    let query = Query { id, read_only: false, want: Want::default(), method: Method::Ping };
+    let message = Message { transaction: b"kk".to_vec(), version: None, body: Body::Query(query) };
+    dht.handle_datagram(now, from, &message.encode());
+    while let Some(output) = dht.poll_output() {
+        let Output::Send { to, bytes } = output else { continue };
+        if let Ok(Message { transaction, body: Body::Query(_), .. }) = krpc::decode(&bytes)
+            && to == from
+        {
+            let body = Body::Response(Box::new(Response { id: Some(id), ..Response::default() }));
+            dht.handle_datagram(now, from, &Message { transaction, version: None, body }.encode());
+        }
+    }
+}
