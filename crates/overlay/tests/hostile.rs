@@ -194,7 +194,7 @@ fn a_restart_is_not_an_eclipse() {
     let before: Vec<_> = net.dht(index).nodes(false).map(|node| node.addr).collect();
     let mut rng = net.rng.fork();
     for n in 0..100_000_u32 {
-        let ip = Ipv4Addr::from(0x5A00_0000 | (n % 8) << 16 | n / 8 % 65_536);
+        let ip = Ipv4Addr::from(0x5A00_0000 | (n % 8) << 16 | (n / 8 % 65_536));
         let from = SocketAddr::new(IpAddr::V4(ip), 6881);
         // Each pings, and answers the ping that it may get.
         net.with(index, |dht, now| sim::knock_and_answer(dht, now, from, &mut rng));

@@ -264,6 +264,17 @@ impl Net {
         lookups.iter().map(|lookup| reports.remove(lookup).expect("a look-up ends")).collect()
     }
 
+    /// The reports of look-ups so far; `None` of those that did not end.
+    pub fn reports(&self, lookups: &[(usize, LookupId)]) -> Vec<Option<Report>> {
+        let mut reports: BTreeMap<(usize, LookupId), &Report> = BTreeMap::new();
+        for (index, output) in &self.told {
+            if let Output::Done { lookup, report } = output {
+                reports.insert((*index, *lookup), report);
+            }
+        }
+        lookups.iter().map(|lookup| reports.get(lookup).map(|report| (*report).clone())).collect()
+    }
+
     pub fn run_until(&mut self, end: Instant) {
         while self.queue.peek().is_some_and(|Reverse(queued)| queued.0 <= end) {
             self.step();

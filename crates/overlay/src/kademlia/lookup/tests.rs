@@ -80,14 +80,14 @@ fn begin(world: &World, target: Key<20>, paths: usize, rng: &mut Rng) -> Lookup<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     /// Whatever the order of answers: the closest eight are found, and nobody is asked twice. Several
     /// paths, which do not share what they hear, may miss one or two of the eight.
     #[test]
     fn the_closest_eight_are_found(seed: u64, paths in prop::sample::select(vec![1_usize, 2, 4, 8])) {
         let mut rng = Rng::from_number(seed);
-        let world = World::new(300, &mut rng);
+        let world = World::new(150, &mut rng);
         let target = Key::random(&mut rng);
         let mut lookup = begin(&world, target, paths, &mut rng);
         let asked = run(&world, &mut lookup, &mut rng, |_| true);
@@ -104,7 +104,7 @@ proptest! {
     #[test]
     fn silence_ends_it_too(seed: u64, silent in 0_u64..=10) {
         let mut rng = Rng::from_number(seed);
-        let world = World::new(200, &mut rng);
+        let world = World::new(100, &mut rng);
         let mut lookup = begin(&world, Key::random(&mut rng), 4, &mut rng);
         let mut chance = rng.fork();
         run(&world, &mut lookup, &mut rng, |_| chance.below(10) >= silent);

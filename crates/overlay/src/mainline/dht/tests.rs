@@ -310,8 +310,8 @@ fn answers_keep_to_the_upload_limit() {
     let mut dht = dht();
     acquaint(&mut dht, at(0), 100);
     let before = dht.stats().answer_bytes;
-    for n in 0..100_000_u32 {
-        let from = addr(n % 60_000);
+    for n in 0..20_000_u32 {
+        let from = addr(n);
         dht.handle_datagram(
             at(10_000 + u64::from(n)),
             from,
@@ -320,7 +320,8 @@ fn answers_keep_to_the_upload_limit() {
         drain(&mut dht);
     }
     let bytes = dht.stats().answer_bytes - before;
-    assert!((700_000..=840_000).contains(&bytes), "{bytes} in 100 seconds");
+    // 20 seconds at 8,000 bytes, and the burst of 4.
+    assert!((150_000..=192_000).contains(&bytes), "{bytes} in 20 seconds");
 }
 
 /// BEP 43: a read-only node says so and answers nobody; others do not take it up.
@@ -456,24 +457,21 @@ fn a_command_without_anybody_ends_at_once() {
     let mut dht = dht();
     let lookup = dht.get_peers(at(0), Key([1; 20]), false);
     assert_eq!(drain(&mut dht), [Output::Done { lookup, report: Report::default() }]);
-    assert_eq!(refusal_codes(), [203, 204]);
 }
 
-/// The codes by which malformed queries are answered.
-fn refusal_codes() -> Vec<i64> {
+#[test]
+fn malformed_queries_are_answered_by_code() {
     let mut dht = dht();
     let packets: [&[u8]; 2] = [
         b"d1:ad2:id3:abce1:q4:ping1:t2:aa1:y1:qe",
         b"d1:ad2:id20:abcdefghij0123456789e1:q4:vote1:t2:aa1:y1:qe",
     ];
-    packets
-        .into_iter()
-        .map(|packet| {
-            dht.handle_datagram(at(0), addr(1), packet);
-            let [Output::Send { bytes, .. }] = &drain(&mut dht)[..] else { panic!("an error") };
-            refusal(krpc::decode(bytes).unwrap().body)
-        })
-        .collect()
+    let codes = packets.map(|packet| {
+        dht.handle_datagram(at(0), addr(1), packet);
+        let [Output::Send { bytes, .. }] = &drain(&mut dht)[..] else { panic!("an error") };
+        refusal(krpc::decode(bytes).unwrap().body)
+    });
+    assert_eq!(codes, [code::PROTOCOL, code::METHOD]);
 }
 
 /// Nothing that comes makes the machine panic, whoever sends it.
@@ -502,5 +500,4 @@ fn any_bytes_at_any_time() {
         drain(&mut dht);
     }
     assert!(dht.pending.len() <= dht.config.pending_max && dht.deferred.len() <= DEFERRED_MAX);
-    let _ = code::GENERIC;
 }
