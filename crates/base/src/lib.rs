@@ -12,12 +12,14 @@
 //! **Where to start.** [`time`], then [`id`], then [`limits`].
 
 pub mod addr;
+pub mod contact;
 pub mod id;
 pub mod key;
 pub mod limits;
 pub mod rng;
 pub mod time;
 
+pub use contact::Contact;
 pub use id::{ConnId, InfoHashV1, InfoHashV2, InfoHashes, PeerId, TorrentId};
 pub use key::Key;
 pub use rng::Rng;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage_api::request::EncryptionPolicy;
+use peerage_api::request::{EncryptionPolicy, TlsPolicy};
 
 use crate::units::{parse_duration, parse_rate, parse_size};
 
@@ -129,6 +129,9 @@ pub struct Network {
     /// Encrypt connections: off, allow (those who want it), prefer, or require [default: allow]
     #[arg(long, value_name = "POLICY", env = "PEERAGE_ENCRYPTION")]
     pub encryption: Option<EncryptionPolicy>,
+    /// TLS between Peerage nodes: off, on, or require (no other connections) [default: on]
+    #[arg(long, value_name = "POLICY", env = "PEERAGE_TLS")]
+    pub tls: Option<TlsPolicy>,
 }
 
 /// `peerage share`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::Setting;
-use peerage_api::request::{EncryptionPolicy, NodeConfig};
+use peerage_api::request::{EncryptionPolicy, NodeConfig, TlsPolicy};
 use toml::de::{DeTable, DeValue};
 
 use crate::units::{parse_duration, parse_rate};
@@ -58,6 +58,12 @@ const KNOWN: &[Known] = &[
         default: "allow",
         help: "Encrypted connections: off, allow (those who want it), prefer, require",
         check: check_encryption,
+    },
+    Known {
+        key: "network.tls",
+        default: "on",
+        help: "TLS between Peerage nodes: off, on, require (no other connections)",
+        check: check_tls,
     },
     Known {
         key: "limits.upload",
@@ -131,6 +137,10 @@ fn check_slots(text: &str) -> Result<(), String> {
 
 fn check_encryption(text: &str) -> Result<(), String> {
     text.parse::<EncryptionPolicy>().map(drop).map_err(|error| error.to_string())
+}
+
+fn check_tls(text: &str) -> Result<(), String> {
+    text.parse::<TlsPolicy>().map(drop).map_err(|error| error.to_string())
 }
 
 fn check_bool(text: &str) -> Result<(), String> {
@@ -293,6 +303,7 @@ impl Config {
             upload_slots: self.text("limits.upload_slots").parse().ok(),
             allow_local: self.text("network.allow_local") == "true",
             encryption: self.text("network.encryption").parse().unwrap_or_default(),
+            tls: self.text("network.tls").parse().unwrap_or_default(),
             io_threads: number("store.io_threads"),
             state_dir: state_dir.to_path_buf(),
         }

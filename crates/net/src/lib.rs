@@ -1,4 +1,4 @@
-//! Sockets and sessions: TCP, trackers, web seeds, guarded HTTP.
+//! Sockets and sessions: roads to peers, trackers, web seeds, guarded HTTP.
 //!
 //! **What it is.** The mechanism by which a node reaches others. It decides nothing about peers:
 //! that is the pure half's part.
@@ -11,13 +11,14 @@
 //! - No proxy is used: the environment (`http_proxy` and the like) is not read. A proxy would
 //!   resolve names itself, behind the guard's back.
 //!
-//! **Where to start.** [`guard`], then [`http`], then [`tracker`], [`web_seed`] and
-//! [`tracker_server`].
+//! **Where to start.** [`road`] for what peers speak on; [`guard`], then [`http`], then [`tracker`],
+//! [`web_seed`] and [`tracker_server`] for the rest.
 
 pub mod dns;
 pub mod guard;
 pub mod http;
-pub mod tcp;
+pub mod identity;
+pub mod road;
 pub mod tracker;
 pub mod tracker_server;
 pub mod web_seed;

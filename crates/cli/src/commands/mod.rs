@@ -44,6 +44,7 @@ impl Context {
         node.download_limit = network.download_limit.or(node.download_limit);
         node.allow_local |= network.allow_local;
         node.encryption = network.encryption.unwrap_or(node.encryption);
+        node.tls = network.tls.unwrap_or(node.tls);
         Ok(node)
     }
 }
