@@ -140,6 +140,24 @@ fn a_ping_says_who_is_there() {
     assert!(!finish(&mut net, 0, lookup).found);
 }
 
+/// Nodes forget an item after two hours, unless its publisher stores it again.
+#[test]
+fn what_is_published_outlives_its_expiry() {
+    let mut net = Net::new(3, Config::default());
+    net.grow(30, Duration::from_secs(10), Duration::from_secs(60));
+    let item = |text: &[u8]| Item::new(text.to_vec(), None, Vec::new()).expect("an item");
+    let (once, kept, withdrawn) = (item(b"4:once"), item(b"4:kept"), item(b"4:gone"));
+    net.with(0, |dht, now| dht.put_item(now, once.clone(), None));
+    net.with(0, |dht, now| dht.publish(now, kept.clone()));
+    net.with(0, |dht, now| dht.publish(now, withdrawn.clone()));
+    net.with(0, |dht, _| dht.withdraw(&withdrawn.target()));
+    net.run_until(net.now + Duration::from_secs(3 * 3600 + 600));
+    for (item, is_there) in [(&once, false), (&kept, true), (&withdrawn, false)] {
+        let lookup = net.with(9, |dht, now| dht.get_item(now, item.target(), b""));
+        assert_eq!(finish(&mut net, 9, lookup).found, is_there, "{}", item.value().escape_ascii());
+    }
+}
+
 /// BEP 32: the same over IPv6, and on one machine, where all share an address.
 #[test]
 fn other_address_families_work_alike() {

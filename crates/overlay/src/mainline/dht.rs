@@ -35,6 +35,9 @@ const PROVEN_MAX: usize = 4_096;
 /// How long the proof holds.
 const PROOF: Duration = Duration::from_secs(600);
 
+/// Items that are stored again and again; more are stored once.
+const PUBLISHED_MAX: usize = 64;
+
 /// Queries that wait for their sender to prove its address.
 const DEFERRED_MAX: usize = 256;
 
@@ -93,6 +96,8 @@ pub struct Dht {
     /// Who answered a question or brought a token, and when.
     proven: BTreeMap<SocketAddr, Instant>,
     deferred: BTreeMap<SocketAddr, (Instant, Message, usize)>,
+    /// Items to be stored again, and when.
+    published: BTreeMap<Id, (Instant, Item)>,
     verify_credit: f64,
     verify_filled: Instant,
     upkeep_at: Instant,
@@ -129,6 +134,7 @@ impl Dht {
             flood: Flood::new(config.packets_per_s_max, config.block, config.upload_bytes_per_s),
             proven: BTreeMap::new(),
             deferred: BTreeMap::new(),
+            published: BTreeMap::new(),
             verify_credit: 4.0 * f64::from(config.verify_per_s),
             verify_filled: Instant::ZERO,
             upkeep_at: Instant::ZERO + first_upkeep,
@@ -221,6 +227,21 @@ impl Dht {
     /// Stores an item; with `cas` only where it replaces this version.
     pub fn put_item(&mut self, now: Instant, item: Item, cas: Option<i64>) -> LookupId {
         self.look_up(now, item.target(), Kind::Put { item, cas })
+    }
+
+    /// Stores an item now and every hour (BEP 44: others forget it after two), until [`Self::withdraw`].
+    /// A newer version takes the place of an older one.
+    pub fn publish(&mut self, now: Instant, item: Item) -> LookupId {
+        let target = item.target();
+        if self.published.len() < PUBLISHED_MAX || self.published.contains_key(&target) {
+            self.published.insert(target, (now + upkeep::REPUBLISH, item.clone()));
+        }
+        self.put_item(now, item, None)
+    }
+
+    /// Stops to store an item again.
+    pub fn withdraw(&mut self, target: &Id) {
+        self.published.remove(target);
     }
 
     /// Asks the nodes around `target` which torrents they know (BEP 51).

@@ -13,6 +13,9 @@ const REJOIN: Duration = Duration::from_secs(15);
 /// Time between two looks for what has expired.
 const EXPIRE: Duration = Duration::from_secs(60);
 
+/// Time between two stores of a published item (BEP 44).
+pub(super) const REPUBLISH: Duration = Duration::from_secs(3600);
+
 /// A deferred query is forgotten after this time.
 const DEFERRAL: Duration = Duration::from_secs(5);
 
@@ -55,6 +58,7 @@ impl Dht {
         for v6 in [false, true] {
             self.upkeep_family(now, v6);
         }
+        self.republish(now);
         if now >= self.expire_at {
             self.expire_at = now + EXPIRE;
             self.peers.expire(now);
@@ -81,6 +85,21 @@ impl Dht {
             self.join(now, v6, &[]);
         } else if let Some(target) = self.next_refresh(now, index) {
             self.begin_upkeep(now, v6, target, &[], Vec::new());
+        }
+    }
+
+    /// Stores the next published item whose time has come.
+    fn republish(&mut self, now: Instant) {
+        let due = self.published.values_mut().find(|(at, _)| *at <= now);
+        let Some((at, item)) = due else { return };
+        *at = now + REPUBLISH;
+        let (item, cas) = (item.clone(), None);
+        let target = item.target();
+        for v6 in [false, true] {
+            if !self.families[usize::from(v6)].table.is_empty() {
+                let search = Search::new(now, Kind::Put { item: item.clone(), cas }, None, v6, target);
+                self.begin(now, search, self.config.lookup.clone(), &[], Vec::new());
+            }
         }
     }
 
