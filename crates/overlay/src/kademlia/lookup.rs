@@ -34,7 +34,7 @@ pub struct LookupConfig {
 
 impl Default for LookupConfig {
     fn default() -> Self {
-        Self { k: 8, alpha: 3, paths: 4, asked_max: 256, subnet_max: 2 }
+        Self { k: 8, alpha: 4, paths: 4, asked_max: 256, subnet_max: 2 }
     }
 }
 

@@ -25,11 +25,11 @@ impl RttEstimate {
         self.smooth_s += (rtt - self.smooth_s) / 8.0;
     }
 
-    /// After this time an answer is late: another node is asked meanwhile. Few answers are: two
-    /// spreads, not the four after which TCP sends again, since asking one more costs little.
+    /// After this time an answer is late: another node is asked meanwhile. One spread, not the four after
+    /// which TCP sends again: asking one more node costs little, and the late answer still counts.
     #[must_use]
     pub fn late_after(&self) -> Duration {
-        Duration::from_secs_f64((self.smooth_s + 2.0 * self.spread_s).clamp(0.05, 1.0))
+        Duration::from_secs_f64((self.smooth_s + self.spread_s).clamp(0.05, 1.0))
     }
 }
 
