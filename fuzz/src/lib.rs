@@ -44,6 +44,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ut_pex", wire::ut_pex),
     ("mse", wire::mse),
     ("krpc", wire::krpc),
+    ("utp", wire::utp),
     ("tracker_announce_reply", wire::tracker_announce_reply),
     ("tracker_scrape_reply", wire::tracker_scrape_reply),
     ("tracker_announce_query", wire::tracker_announce_query),

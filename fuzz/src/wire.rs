@@ -15,7 +15,7 @@ use peerage_wire::mse::{Established, Listener, Methods, Opener, Progress};
 use peerage_wire::tracker::http::{self, ReplyError};
 use peerage_wire::tracker::udp::{Family, Reply, Request};
 use peerage_wire::tracker::{INTERVAL_MAX, INTERVAL_MIN, SCRAPE_HASHES_MAX, TEXT_CHARS_MAX};
-use peerage_wire::{Handshake, Message, text};
+use peerage_wire::{Handshake, Message, text, utp};
 
 /// Strict documents are canonical: encoded again, they are the same bytes. What strict decoding
 /// accepts, lenient decoding accepts with the same meaning.
@@ -387,6 +387,20 @@ pub fn krpc(bytes: &[u8]) -> Outcome {
             assert!(transaction.len() <= KRPC_TRANSACTION_BYTES_MAX);
         }
         Err(_) => {}
+    }
+    Outcome::of(&decoded)
+}
+
+/// Known fields encode to the same bytes, but for extensions that are skipped.
+pub fn utp(datagram: &[u8]) -> Outcome {
+    let decoded = utp::Packet::decode(datagram);
+    if let Ok(packet) = &decoded {
+        let mut out = Vec::new();
+        let bits = packet.selective_ack.map_or(&[][..], |ack| ack.bytes());
+        packet.header.encode(bits, &mut out);
+        out.extend_from_slice(packet.payload);
+        assert_eq!(utp::Packet::decode(&out), Ok(*packet));
+        assert!(out.len() <= datagram.len());
     }
     Outcome::of(&decoded)
 }

@@ -145,7 +145,9 @@ class Client(abc.ABC):
     #: whether connect_peer works
     can_connect = True
 
-    def __init__(self, limits=None, host="127.0.0.1", netns=None, encryption="off"):
+    def __init__(self, limits=None, host="127.0.0.1", netns=None, encryption="off", utp=False):
+        #: speaks uTP, and no TCP where the client has a switch for that
+        self.utp = utp
         #: message stream encryption: "off" where the client can, "allow", or "require" (with RC4)
         self.encryption = encryption
         self.limits = limits or Limits()

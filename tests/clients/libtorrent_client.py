@@ -22,15 +22,23 @@ ENCRYPTION = {
     "require": {"in_enc_policy": 0, "out_enc_policy": 0, "allowed_enc_level": 2, "prefer_rc4": True},
 }
 
+#: no TCP, so that nothing else can have carried what arrives
+UTP = {
+    "enable_incoming_utp": True,
+    "enable_outgoing_utp": True,
+    "enable_incoming_tcp": False,
+    "enable_outgoing_tcp": False,
+}
+
 
 class Libtorrent(JsonLinesClient):
     """``settings`` go over the worker's defaults (see libtorrent_worker.py)."""
 
     name = "libtorrent"
 
-    def __init__(self, limits=None, host="127.0.0.1", netns=None, settings=None, encryption="off"):
-        super().__init__(limits, host, netns, encryption)
-        self.settings = {**ENCRYPTION[encryption], **(settings or {})}
+    def __init__(self, limits=None, host="127.0.0.1", netns=None, settings=None, encryption="off", utp=False):
+        super().__init__(limits, host, netns, encryption, utp)
+        self.settings = {**ENCRYPTION[encryption], **(UTP if utp else {}), **(settings or {})}
 
     def _start(self):
         options = {

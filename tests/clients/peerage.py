@@ -90,8 +90,8 @@ class Peerage(Client):
     name = "peerage"
 
     def __init__(self, limits=None, host="127.0.0.1", netns=None, allow_local=True, extra=(), wrapper=(),
-                 encryption="allow", tls="on"):
-        super().__init__(limits, host, netns, encryption)
+                 encryption="allow", utp=True, tls="on"):
+        super().__init__(limits, host, netns, encryption, utp)
         self.tls = tls
         self.wrapper = list(wrapper)
         self.extra = list(extra)
@@ -122,6 +122,8 @@ class Peerage(Client):
             command += ["--encryption", self.encryption]
         if self.tls != "on":
             command += ["--tls", self.tls]
+        if not self.utp:
+            command += ["--utp", "off"]
         command += ["--json", *map(str, self.extra)]
         self.command = command
         self.process = Process(

@@ -20,7 +20,7 @@ Session\InterfaceAddress={host}
 Session\DHTEnabled=false
 Session\LSDEnabled=false
 Session\PeXEnabled={pex}
-Session\BTProtocol=TCP
+Session\BTProtocol={protocol}
 Session\Encryption={encryption}
 Session\MultiConnectionsPerIp=true
 Session\QueueingSystemEnabled=false
@@ -71,6 +71,7 @@ class QBittorrent4(Client):
             web_host=web_host,
             pex="true" if self.limits.pex else "false",
             encryption=ENCRYPTION[self.encryption],
+            protocol="UTP" if self.utp else "TCP",
             download=(self.limits.download or 0) // KIB,
             upload=(self.limits.upload or 0) // KIB,
         ))

@@ -41,7 +41,8 @@ class Transmission3(Client):
             "port-forwarding-enabled": False,
             "dht-enabled": False,
             "lpd-enabled": False,
-            "utp-enabled": False,
+            "utp-enabled": self.utp,
+            "tcp-enabled": not self.utp,  # transmission 4 knows it
             "pex-enabled": self.limits.pex,
             "encryption": 2 if self.encryption == "require" else 0,
             "preallocation": 0,

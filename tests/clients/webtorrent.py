@@ -19,6 +19,7 @@ class WebTorrent(JsonLinesClient):
             "download": self.limits.download,
             "upload": self.limits.upload,
             "pex": self.limits.pex,
+            "utp": self.utp,
             "secure": ("off", "allow", "require").index(self.encryption),
         }
         worker = Path(__file__).with_name("webtorrent_worker.mjs")

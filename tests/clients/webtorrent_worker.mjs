@@ -1,6 +1,6 @@
 // The process behind webtorrent.py: one WebTorrent client, JSON lines.
 // Arguments: path of webtorrent's index.js; a JSON object with host, port,
-// download, upload (bytes/s or null), pex, and secure.
+// download, upload (bytes/s or null), pex, utp, and secure.
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
@@ -13,7 +13,7 @@ const { default: WebTorrent } = await import(pathToFileURL(index))
 const client = new WebTorrent({
   dht: false,
   lsd: false,
-  utp: false,
+  utp: options.utp,
   natUpnp: false,
   natPmp: false,
   webSeeds: true,

@@ -161,6 +161,8 @@ def render(known):
                       matrix.PEX_IMPOSSIBLE)
     lines += _section(known, "encryption", "Message stream encryption",
                       "One side requires RC4, the other is as it comes (`peerage` with `--encryption allow`).")
+    lines += _section(known, "utp", "uTP",
+                      "The client has TCP switched off where it can (`peerage` has both, and prefers TCP).")
     lines += _section(known, "trackers", "Trackers", "`share` and `get` find each other through the tracker alone.")
     lines += _our_tracker(known)
     lines += _section(known, "behaviour", "Behaviour", "Measured in the same run.")

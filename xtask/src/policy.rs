@@ -12,7 +12,7 @@ pub const ALLOWED: [(&str, &[&str]); 11] = [
     ("swarm", &["base", "wire", "content"]),
     ("peer", &["base", "wire", "content", "swarm"]),
     ("store", &["base", "content", "wire"]),
-    ("net", &["base", "wire"]),
+    ("net", &["base", "wire", "swarm"]),
     ("api", &[]),
     ("node", &["base", "wire", "content", "overlay", "swarm", "peer", "store", "net", "api"]),
     ("cli", &["api", "node"]),

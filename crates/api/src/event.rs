@@ -185,6 +185,8 @@ pub enum RoadKind {
     Tcp,
     /// TCP with message stream encryption.
     Encrypted,
+    /// uTP, in plain or with message stream encryption.
+    Utp,
     /// TLS over TCP: both ends have proved who they are.
     Tls,
     /// QUIC: both ends have proved who they are.
@@ -201,6 +203,7 @@ impl std::fmt::Display for Road {
         f.write_str(match self.kind {
             RoadKind::Tcp => " TCP",
             RoadKind::Encrypted => " encrypted TCP",
+            RoadKind::Utp => " uTP",
             RoadKind::Tls => " TLS",
             RoadKind::Quic => " QUIC",
         })?;

@@ -176,6 +176,8 @@ pub struct NodeConfig {
     pub tls: TlsPolicy,
     /// Relays through which this node can be reached: `https://HOST:PORT#KEY`.
     pub relays: Vec<String>,
+    /// Whether uTP is spoken, beside TCP.
+    pub utp: bool,
     /// Threads that read, write and hash.
     pub io_threads: usize,
     /// Folder of the resume state.

@@ -104,3 +104,17 @@ pub const DHT_ITEM_BYTES_MAX: usize = 1000;
 
 /// Bytes of a stored item's salt (BEP 44).
 pub const DHT_SALT_BYTES_MAX: usize = 64;
+
+/// uTP connections that others began and have not shown to be at their address: a flood of forged
+/// addresses finds a place for no more (threats.md W9).
+pub const UTP_HALF_OPEN_MAX: usize = 100;
+
+/// uTP connections that one address may open to us: several clients behind one NAT, no flood.
+pub const UTP_CONNECTIONS_PER_HOST_MAX: usize = 16;
+
+/// uTP packets of one connection that are sent and not acknowledged: far below the 32,768 at which
+/// sequence numbers of 16 bits become ambiguous.
+pub const UTP_PACKETS_OUT_MAX: usize = 8192;
+
+/// How far ahead of the first missing uTP packet others are kept. A selective ack names 2,016.
+pub const UTP_PACKETS_EARLY_MAX: usize = 4096;

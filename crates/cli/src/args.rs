@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use peerage_api::request::{EncryptionPolicy, TlsPolicy};
 
-use crate::units::{parse_duration, parse_rate, parse_size};
+use crate::units::{parse_duration, parse_rate, parse_size, parse_switch};
 
 /// Share files by a link that every BitTorrent client can open, and get what such links name.
 #[derive(Debug, Parser)]
@@ -138,6 +138,9 @@ pub struct Network {
     /// TLS between Peerage nodes: off, on, or require (no other connections) [default: on]
     #[arg(long, value_name = "POLICY", env = "PEERAGE_TLS")]
     pub tls: Option<TlsPolicy>,
+    /// uTP beside TCP: off, or on [default: on]
+    #[arg(long, value_name = "SWITCH", value_parser = parse_switch, env = "PEERAGE_UTP")]
+    pub utp: Option<bool>,
 }
 
 /// `peerage share`.

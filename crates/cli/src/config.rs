@@ -11,7 +11,7 @@ use peerage_api::reply::Setting;
 use peerage_api::request::{EncryptionPolicy, NodeConfig, TlsPolicy};
 use toml::de::{DeTable, DeValue};
 
-use crate::units::{parse_duration, parse_rate};
+use crate::units::{parse_duration, parse_rate, parse_switch};
 
 /// One setting: its key, default, what it does, and the check of its text.
 struct Known {
@@ -65,6 +65,7 @@ const KNOWN: &[Known] = &[
         help: "TLS between Peerage nodes: off, on, require (no other connections)",
         check: check_tls,
     },
+    Known { key: "network.utp", default: "on", help: "uTP beside TCP: off, on", check: check_switch },
     Known {
         key: "network.relays",
         default: "",
@@ -155,6 +156,10 @@ fn check_relays(text: &str) -> Result<(), String> {
 
 fn check_bool(text: &str) -> Result<(), String> {
     text.parse::<bool>().map(drop).map_err(|_| "is neither true nor false".into())
+}
+
+fn check_switch(text: &str) -> Result<(), String> {
+    parse_switch(text).map(drop)
 }
 
 fn check_rate(text: &str) -> Result<(), String> {
@@ -315,6 +320,7 @@ impl Config {
             encryption: self.text("network.encryption").parse().unwrap_or_default(),
             tls: self.text("network.tls").parse().unwrap_or_default(),
             relays: self.text("network.relays").split_whitespace().map(str::to_owned).collect(),
+            utp: self.text("network.utp") == "on",
             io_threads: number("store.io_threads"),
             state_dir: state_dir.to_path_buf(),
         }

@@ -43,6 +43,18 @@ pub fn parse_rate(text: &str) -> Result<u64, String> {
     parse_size(size).map_err(|_| format!("`{text}` is not a rate; write 500k, 2MB/s or 10MiB/s"))
 }
 
+/// A switch: `on` or `off`.
+///
+/// # Errors
+/// A sentence that says what is accepted.
+pub fn parse_switch(text: &str) -> Result<bool, String> {
+    match text.trim() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("is neither on nor off".to_owned()),
+    }
+}
+
 /// A duration: `90`, `90s`, `5m`, `2h`, `1d`, `250ms`.
 ///
 /// # Errors
@@ -108,6 +120,8 @@ mod tests {
     #[test]
     fn rates_and_durations() {
         assert_eq!(parse_rate("2MiB/s"), Ok(2 << 20));
+        assert_eq!((parse_switch("on"), parse_switch("off")), (Ok(true), Ok(false)));
+        assert!(parse_switch("yes").is_err());
         assert!(parse_rate("fast").unwrap_err().contains("2MB/s"));
         assert_eq!(parse_duration("90"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));

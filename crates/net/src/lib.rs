@@ -11,8 +11,8 @@
 //! - No proxy is used: the environment (`http_proxy` and the like) is not read. A proxy would
 //!   resolve names itself, behind the guard's back.
 //!
-//! **Where to start.** [`road`] for what peers speak on; [`guard`], then [`http`], then [`tracker`],
-//! [`web_seed`] and [`tracker_server`] for the rest.
+//! **Where to start.** [`road`] for what peers speak on, [`utp`] for streams over UDP; [`guard`], then
+//! [`http`], then [`tracker`], [`web_seed`] and [`tracker_server`] for the rest.
 
 pub mod dns;
 pub mod guard;
@@ -22,6 +22,8 @@ pub mod relay;
 pub mod road;
 pub mod tracker;
 pub mod tracker_server;
+pub mod udp;
+pub mod utp;
 pub mod web_seed;
 
 #[cfg(test)]

@@ -87,6 +87,8 @@ struct Candidate {
     proven: bool,
     /// Dialled the other way than usual next: encrypted instead of in plain, or the reverse.
     turned: bool,
+    /// Dialled over uTP next: TCP has just failed.
+    utp: bool,
     /// Who is expected there.
     key: Option<Key>,
     /// Who is there said that it could prove who it is, and did not.
@@ -176,6 +178,7 @@ impl Candidates {
             failures: 0,
             proven: false,
             turned: false,
+            utp: false,
             key: None,
             lied: false,
             lot,
@@ -264,6 +267,25 @@ impl Candidates {
     #[must_use]
     pub fn turned(&self, addr: SocketAddr) -> bool {
         self.by_addr.get(&addr).is_some_and(|candidate| candidate.turned)
+    }
+
+    /// Whether the next dial is over uTP.
+    pub fn set_utp(&mut self, addr: SocketAddr, utp: bool) {
+        if let Some(candidate) = self.by_addr.get_mut(&addr) {
+            candidate.utp = utp;
+        }
+    }
+
+    /// See [`Self::set_utp`].
+    #[must_use]
+    pub fn utp(&self, addr: SocketAddr) -> bool {
+        self.by_addr.get(&addr).is_some_and(|candidate| candidate.utp)
+    }
+
+    /// Whether the last connection with an address failed.
+    #[must_use]
+    pub fn has_failed(&self, addr: SocketAddr) -> bool {
+        self.by_addr.get(&addr).is_some_and(|candidate| candidate.failures > 0)
     }
 
     /// Tells who is expected at a known address. The user's word stays.

@@ -87,6 +87,8 @@ pub struct Config {
     pub encryption: Encryption,
     /// Whether peers prove who they are.
     pub authentication: Authentication,
+    /// Whether uTP is dialled where TCP does not open.
+    pub utp: bool,
     /// Whether QUIC may be dialled.
     pub quic: bool,
 }
@@ -112,6 +114,7 @@ impl Default for Config {
             num_want: 200,
             encryption: Encryption::default(),
             authentication: Authentication::default(),
+            utp: false,
             quic: false,
         }
     }

@@ -164,7 +164,7 @@ pub enum Output {
         addr: SocketAddr,
         /// How.
         road: Road,
-        /// For [`Road::Tcp`]: the info hash to encrypt the start with; `None`: it is plain.
+        /// For [`Road::Tcp`] and [`Road::Utp`]: the info hash to encrypt the start with; `None`: it is plain.
         encrypt: Option<[u8; 20]>,
     },
     /// Send these bytes (the handshake, whole frames), in the order of the outputs.

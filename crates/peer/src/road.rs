@@ -7,6 +7,8 @@ use peerage_base::{Contact, PeerId};
 pub enum Road {
     /// TCP, in plain or with an encrypted start: any client.
     Tcp,
+    /// uTP (BEP 29), in plain or with an encrypted start: most clients.
+    Utp,
     /// TLS 1.3 over TCP, under both ends' keys. The other end must be this peer, if one is named.
     Tls(Option<PeerId>),
     /// QUIC to this peer, wherever it can be reached: directly, through holes in NATs, by its relay.
@@ -18,7 +20,7 @@ impl Road {
     #[must_use]
     pub fn peer(&self) -> Option<PeerId> {
         match self {
-            Self::Tcp => None,
+            Self::Tcp | Self::Utp => None,
             Self::Tls(peer) => *peer,
             Self::Quic(contact) => Some(contact.id),
         }
@@ -29,6 +31,7 @@ impl Road {
     pub fn kind(&self) -> RoadKind {
         match self {
             Self::Tcp => RoadKind::Tcp,
+            Self::Utp => RoadKind::Utp,
             Self::Tls(_) => RoadKind::Tls,
             Self::Quic(_) => RoadKind::Quic,
         }
@@ -36,9 +39,11 @@ impl Road {
 }
 
 /// Roads in the order of their worth between two nodes that could use either: a byte over TLS costs a
-/// quarter of one over QUIC, and one over TCP is not authenticated.
+/// quarter of one over QUIC, one over TCP is not authenticated, and one over uTP costs more besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RoadKind {
+    /// uTP, in plain or with message stream encryption.
+    Utp,
     /// TCP, in plain or with message stream encryption.
     Tcp,
     /// QUIC.

@@ -7,7 +7,7 @@ use common::{Bench, HASH, at, closed, params};
 use peerage_base::contact::placeholder;
 use peerage_base::{ConnId, Contact, Duration, PeerId};
 use peerage_peer::sim::{Content, How, Net, NodeSpec};
-use peerage_peer::{Authentication, Config, Handshake, Output, PeerChange, Road, RoadKind};
+use peerage_peer::{Authentication, Config, Encryption, Handshake, Output, PeerChange, Road, RoadKind};
 
 const KEY: PeerId = PeerId([3; 32]);
 const OTHER: PeerId = PeerId([4; 32]);
@@ -160,4 +160,82 @@ fn quic_has_its_turn_after_tls_and_gives_way_to_it() {
     bench.change(*tls, PeerChange::Closed("gone".to_owned()));
     let after = dials(&bench.pass(Duration::from_secs(1)));
     assert!(after.iter().any(|(_, _, road)| road.kind() == RoadKind::Quic), "{after:?}");
+}
+
+/// What is dialled next, if anything soon, and how long that took.
+fn next_dial(bench: &mut Bench) -> (Duration, ConnId, Road) {
+    let begun = bench.now;
+    let steps = std::iter::repeat_with(|| dials(&bench.pass(Duration::from_millis(50)))).take(600);
+    let (conn, _, road) = steps.flatten().next().unwrap();
+    (bench.now - begun, conn, road)
+}
+
+/// A peer that refuses TCP: the dial over uTP that follows at once, and what it is encrypted with.
+fn refuses_tcp(bench: &mut Bench) -> (ConnId, Option<[u8; 20]>) {
+    bench.add(peerage_peer::TorrentParams { peers: vec![at("9.9.9.9:1")], ..params() });
+    let [(first, _, Road::Tcp)] = dials(&bench.drain())[..] else { panic!("TCP comes first") };
+    let mut outputs = bench.change(first, PeerChange::Closed("refused".to_owned()));
+    outputs.extend(bench.pass(Duration::from_millis(100)));
+    let utp = |output: &Output| match output {
+        Output::Dial { conn, road: Road::Utp, encrypt, .. } => Some((*conn, *encrypt)),
+        _ => None,
+    };
+    outputs.iter().find_map(utp).unwrap()
+}
+
+#[test]
+fn utp_is_dialled_where_tcp_does_not_open_in_time() {
+    let mut bench = Bench::new(Config { utp: true, ..Config::default() });
+    bench.add(peerage_peer::TorrentParams { peers: vec![at("9.9.9.9:1")], ..params() });
+    assert_eq!(dials(&bench.drain())[0].2, Road::Tcp);
+    let (taken, _, road) = next_dial(&mut bench);
+    assert!(road == Road::Utp && (2_500..2_600).contains(&taken.as_millis()), "{taken:?} {road:?}");
+    // Nobody there either: after a while it is TCP's turn, which now has all its time.
+    let (taken, _, road) = next_dial(&mut bench);
+    assert!(road == Road::Tcp && taken < Duration::from_secs(6), "{taken:?} {road:?}");
+    let (taken, _, road) = next_dial(&mut bench);
+    assert!(road == Road::Utp && taken >= Duration::from_millis(9_900), "{taken:?} {road:?}");
+}
+
+#[test]
+fn utp_is_dialled_at_once_where_tcp_is_refused_and_not_where_it_is_off() {
+    let mut bench = Bench::new(Config { utp: true, ..Config::default() });
+    let (conn, encrypt) = refuses_tcp(&mut bench);
+    assert_eq!(encrypt, None);
+    bench.change(conn, PeerChange::Connected);
+    assert!(closed(&bench.greet(conn, Handshake::new(HASH, [1; 20])), conn).is_none());
+    // Another day it is asked over TCP first.
+    bench.change(conn, PeerChange::Closed("gone".to_owned()));
+    assert_eq!(next_dial(&mut bench).2, Road::Tcp);
+
+    let mut bench = Bench::new(Config::default());
+    bench.add(peerage_peer::TorrentParams { peers: vec![at("9.9.9.9:1")], ..params() });
+    let [(conn, ..)] = dials(&bench.drain())[..] else { panic!("one dial") };
+    bench.change(conn, PeerChange::Closed("refused".to_owned()));
+    assert_eq!(next_dial(&mut bench).2, Road::Tcp);
+}
+
+#[test]
+fn a_dial_over_utp_is_encrypted_as_one_over_tcp_would_be() {
+    for encryption in [Encryption::Prefer, Encryption::Require] {
+        let mut bench = Bench::new(Config { utp: true, encryption, ..Config::default() });
+        assert_eq!(refuses_tcp(&mut bench).1, Some(HASH));
+    }
+}
+
+/// Each end opened a connection, on different roads: both keep that over TCP, whoever has the greater id.
+#[test]
+fn tcp_is_better_than_utp() {
+    for id in [[0; 20], [255; 20]] {
+        let mut bench = Bench::new(Config { utp: true, ..Config::default() });
+        let (ours, _) = refuses_tcp(&mut bench);
+        bench.change(ours, PeerChange::Connected);
+        bench.greet(ours, Handshake::new(HASH, id));
+        let theirs = bench.peer.accept_over(bench.now, at("9.9.9.9:1000"), RoadKind::Tcp).unwrap();
+        let outputs = bench.greet(theirs, Handshake::new(HASH, id));
+        assert!(closed(&outputs, ours).is_some() && closed(&outputs, theirs).is_none());
+        let late = bench.peer.accept_over(bench.now, at("9.9.9.9:1001"), RoadKind::Utp).unwrap();
+        let outputs = bench.greet(late, Handshake::new(HASH, id));
+        assert!(closed(&outputs, late).is_some() && closed(&outputs, theirs).is_none());
+    }
 }

@@ -38,6 +38,7 @@ pub mod stats;
 pub mod superseed;
 mod swarm;
 pub mod upload;
+pub mod utp;
 pub mod web;
 
 pub use bitfield::Bitfield;

@@ -13,7 +13,8 @@
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
 //! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`krpc`] for the DHT, [`start`] and [`mse`]
-//! for how connections begin. The fuzz targets of each decoder are in `fuzz/` at the top of the repository.
+//! for how connections begin, [`utp`] for streams over UDP. The fuzz targets of each decoder are in `fuzz/` at the
+//! top of the repository.
 
 mod addr;
 pub mod bencode;
@@ -27,6 +28,7 @@ mod read;
 pub mod start;
 pub mod text;
 pub mod tracker;
+pub mod utp;
 
 pub use handshake::Handshake;
 pub use message::{Block, HashRequest, Message};

@@ -46,6 +46,7 @@ impl Context {
         node.encryption = network.encryption.unwrap_or(node.encryption);
         node.relays.extend(network.relays.iter().cloned());
         node.tls = network.tls.unwrap_or(node.tls);
+        node.utp = network.utp.unwrap_or(node.utp);
         Ok(node)
     }
 }

@@ -36,10 +36,9 @@ pub struct Greeted {
 impl Greeted {
     /// Nothing but the socket.
     #[must_use]
-    pub fn plain(stream: TcpStream) -> Self {
-        let stream = Stream::Tcp(stream);
+    pub fn plain(stream: impl Into<Stream>) -> Self {
         Self {
-            stream,
+            stream: stream.into(),
             ciphers: None,
             early: Vec::new(),
             info_hash: None,
@@ -49,7 +48,7 @@ impl Greeted {
         }
     }
 
-    fn encrypted(stream: TcpStream, done: Established) -> Self {
+    fn encrypted(stream: Stream, done: Established) -> Self {
         let Established { method, info_hash, ciphers, early } = done;
         let plain = Self::plain(stream);
         Self { ciphers, early, info_hash: Some(info_hash), method: Some(method), ..plain }
@@ -105,11 +104,12 @@ pub struct Admission {
 /// # Errors
 /// The peer closes, or does not speak this protocol.
 pub async fn encrypt(
-    mut stream: TcpStream,
+    stream: impl Into<Stream>,
     info_hash: [u8; 20],
     methods: Methods,
     rng: Rng,
 ) -> Result<Greeted, GreetError> {
+    let mut stream = stream.into();
     let (mut opener, first) = Opener::new(info_hash, methods, Vec::new(), rng);
     stream.write_all(&first).await?;
     loop {
@@ -134,7 +134,8 @@ pub async fn authenticate(stream: TcpStream, peer: Option<PeerId>, tls: &Tls) ->
 ///
 /// # Errors
 /// The peer closes, speaks neither protocol, or is not admitted.
-pub async fn greet(mut stream: TcpStream, admission: Admission, rng: Rng) -> Result<Greeted, GreetError> {
+pub async fn greet(stream: impl Into<Stream>, admission: Admission, rng: Rng) -> Result<Greeted, GreetError> {
+    let mut stream = stream.into();
     let mut first = Vec::new();
     let begun = loop {
         match start(&first) {
@@ -148,7 +149,9 @@ pub async fn greet(mut stream: TcpStream, admission: Admission, rng: Rng) -> Res
         }
         (Start::Unknown | Start::Plain, _) => return Err(GreetError::Plain),
         (Start::Tls, _) => {
-            let tls = admission.tls.ok_or(GreetError::Off("TLS"))?;
+            let (Some(tls), Stream::Tcp(stream)) = (admission.tls, stream) else {
+                return Err(GreetError::Off("TLS"));
+            };
             let (session, peer) = tls.accept(stream, first).await?;
             return Ok(Greeted::authenticated(Stream::Tls(Box::new(session)), peer));
         }
@@ -165,14 +168,14 @@ pub async fn greet(mut stream: TcpStream, admission: Admission, rng: Rng) -> Res
 }
 
 /// The machines bound what they read; each read is small.
-async fn read_some(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_some(stream: &mut Stream) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; READ_LEN];
     let len = stream.read(&mut bytes).await?;
     bytes.truncate(len);
     if bytes.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
 }
 
-async fn answer(stream: &mut TcpStream, progress: Progress) -> io::Result<Option<Established>> {
+async fn answer(stream: &mut Stream, progress: Progress) -> io::Result<Option<Established>> {
     let (bytes, done) = match progress {
         Progress::Send(bytes) => (bytes, None),
         Progress::Done(bytes, done) => (bytes, Some(done)),

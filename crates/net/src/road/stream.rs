@@ -10,6 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::quic::{QuicSink, QuicSource, QuicStream};
 use super::tls::Session;
+use crate::utp::UtpStream;
 
 /// An open road.
 #[derive(Debug)]
@@ -20,6 +21,20 @@ pub enum Stream {
     Tls(Box<Session>),
     /// A stream of a QUIC connection.
     Quic(Box<QuicStream>),
+    /// uTP.
+    Utp(UtpStream),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+impl From<UtpStream> for Stream {
+    fn from(stream: UtpStream) -> Self {
+        Self::Utp(stream)
+    }
 }
 
 /// Where its bytes come from.
@@ -27,6 +42,7 @@ pub(super) enum Source {
     Tcp(OwnedReadHalf),
     Tls(tokio::io::ReadHalf<Box<Session>>),
     Quic(QuicSource),
+    Utp(tokio::io::ReadHalf<UtpStream>),
 }
 
 /// Where its bytes go.
@@ -34,6 +50,7 @@ pub(super) enum Sink {
     Tcp(OwnedWriteHalf),
     Tls(tokio::io::WriteHalf<Box<Session>>),
     Quic(QuicSink),
+    Utp(tokio::io::WriteHalf<UtpStream>),
 }
 
 impl Stream {
@@ -51,6 +68,10 @@ impl Stream {
                 let (source, sink) = stream.split();
                 (Source::Quic(source), Sink::Quic(sink))
             }
+            Self::Utp(stream) => {
+                let (source, sink) = tokio::io::split(stream);
+                (Source::Utp(source), Sink::Utp(sink))
+            }
         }
     }
 }
@@ -65,6 +86,7 @@ impl AsyncRead for Source {
             Self::Tcp(source) => Pin::new(source).poll_read(context, buffer),
             Self::Tls(source) => Pin::new(source).poll_read(context, buffer),
             Self::Quic(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Utp(source) => Pin::new(source).poll_read(context, buffer),
         }
     }
 }
@@ -75,6 +97,7 @@ impl AsyncWrite for Sink {
             Self::Tcp(sink) => Pin::new(sink).poll_write(context, bytes),
             Self::Tls(sink) => Pin::new(sink).poll_write(context, bytes),
             Self::Quic(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Utp(sink) => Pin::new(sink).poll_write(context, bytes),
         }
     }
 
@@ -87,6 +110,7 @@ impl AsyncWrite for Sink {
             Self::Tcp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
             Self::Tls(sink) => Pin::new(sink).poll_write_vectored(context, slices),
             Self::Quic(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Utp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
         }
     }
 
@@ -95,6 +119,7 @@ impl AsyncWrite for Sink {
             Self::Tcp(sink) => Pin::new(sink).poll_flush(context),
             Self::Tls(sink) => Pin::new(sink).poll_flush(context),
             Self::Quic(sink) => Pin::new(sink).poll_flush(context),
+            Self::Utp(sink) => Pin::new(sink).poll_flush(context),
         }
     }
 
@@ -102,6 +127,65 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_shutdown(context),
             Self::Tls(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Quic(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Utp(sink) => Pin::new(sink).poll_shutdown(context),
+        }
+    }
+}
+
+/// For greetings, before it is split.
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Tls(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Utp(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Quic(source) => Pin::new(source).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Tls(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Utp(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Quic(sink) => Pin::new(sink).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Tls(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Utp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Quic(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(sink) => Pin::new(sink).poll_flush(context),
+            Self::Tls(sink) => Pin::new(sink).poll_flush(context),
+            Self::Utp(sink) => Pin::new(sink).poll_flush(context),
+            Self::Quic(sink) => Pin::new(sink).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Tls(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Utp(sink) => Pin::new(sink).poll_shutdown(context),
             Self::Quic(sink) => Pin::new(sink).poll_shutdown(context),
         }
     }

@@ -12,6 +12,7 @@ mod opening;
 mod outputs;
 mod quic;
 mod uploads;
+mod utp;
 mod web;
 mod writes;
 
@@ -42,6 +43,7 @@ use crate::identity::{self, IdentityError};
 use crate::inbox::Inbox;
 use opening::Opening;
 use uploads::{ReadDone, Uploads};
+use utp::Utp;
 use writes::Writes;
 
 /// Events of connections that wait for the driver. A reader that finds it full waits, and so does its
@@ -131,6 +133,7 @@ pub(crate) struct Driver {
     pub(crate) store: Store,
     pub(crate) torrents: BTreeMap<TorrentId, Torrent>,
     listener: Listener,
+    utp: Utp,
     /// Nobody is let in before the content is known and checked: what a new peer is told first should be
     /// the truth.
     accepting: bool,
@@ -155,6 +158,22 @@ pub(crate) struct Driver {
     announces: usize,
     news: VecDeque<News>,
     inputs: Vec<Input>,
+}
+
+/// What the machine is told of the user's choices.
+fn peer_config(config: &NodeConfig) -> peerage_peer::Config {
+    peerage_peer::Config {
+        connections_max: config.connections_max,
+        half_open_max: config.half_open_max,
+        allow_local: config.allow_local,
+        upload_rate_max: config.upload_limit,
+        download_rate_max: config.download_limit,
+        inflight_bytes_max: INFLIGHT_BYTES_MAX,
+        encryption: opening::policy(config.encryption),
+        authentication: opening::authentication(config.tls),
+        utp: config.utp,
+        ..peerage_peer::Config::default()
+    }
 }
 
 /// An open connection and where it leads.
@@ -189,23 +208,12 @@ impl Driver {
             state_dir: Some(config.state_dir.join("torrents")),
             ..StoreConfig::default()
         };
+        let utp = if config.utp { Utp::open(&listener.local_addrs(), &mut rng) } else { Utp::default() };
         let local = peerage_peer::Local {
             peer_id: peer_id(&mut rng),
             listen_port: listener.local_addrs().first().map_or(0, SocketAddr::port),
             key,
             addresses: config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
-        };
-        let peer_config = peerage_peer::Config {
-            connections_max: config.connections_max,
-            half_open_max: config.half_open_max,
-            allow_local: config.allow_local,
-            upload_rate_max: config.upload_limit,
-            download_rate_max: config.download_limit,
-            inflight_bytes_max: INFLIGHT_BYTES_MAX,
-            encryption: opening::policy(config.encryption),
-            authentication: opening::authentication(config.tls),
-            quic: true,
-            ..peerage_peer::Config::default()
         };
         let web = web::client(config.allow_local);
         let trackers = peerage_net::tracker::Client::new(
@@ -216,10 +224,11 @@ impl Driver {
         let (net_sender, net) = mpsc::channel(NET_EVENTS_MAX);
         Ok(Self {
             started: std::time::Instant::now(),
-            peer: Peer::new(peer_config, local, rng.fork()),
+            peer: Peer::new(peer_config(config), local, rng.fork()),
             store: Store::open(store_config, sink)?,
             torrents: BTreeMap::new(),
             listener,
+            utp,
             accepting: false,
             connections: HashMap::new(),
             openings: HashMap::new(),
@@ -304,7 +313,11 @@ impl Driver {
         tokio::select! {
             biased;
             // First, as the others are never idle on a busy node, and are looked at below in any case.
-            (stream, addr) = self.listener.accept(), if self.accepting => self.on_accept(stream, addr),
+            (stream, addr) = self.listener.accept(), if self.accepting => self.on_accept(stream.into(), addr),
+            stream = self.utp.accept(), if self.accepting => {
+                let addr = stream.peer_addr();
+                self.on_accept(stream.into(), addr);
+            }
             () = self.inbox.wait() => {}
             event = self.net.recv() => {
                 if let Some(event) = event {

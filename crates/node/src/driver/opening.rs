@@ -12,7 +12,6 @@ use peerage_net::road::{
 use peerage_peer::{Authentication, Encryption, PeerChange, Road, RoadKind};
 use peerage_wire::handshake::Handshake;
 use peerage_wire::mse::Methods;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::{Driver, Input, Link, News};
@@ -59,6 +58,7 @@ fn kind(greeted: &Greeted) -> RoadKind {
         Stream::Tcp(_) => RoadKind::Tcp,
         Stream::Tls(_) => RoadKind::Tls,
         Stream::Quic(_) => RoadKind::Quic,
+        Stream::Utp(_) => RoadKind::Utp,
     }
 }
 
@@ -67,6 +67,7 @@ fn told(greeted: &Greeted) -> api::Road {
     let kind = match (&greeted.stream, greeted.method) {
         (Stream::Tls(_), _) => api::RoadKind::Tls,
         (Stream::Quic(_), _) => api::RoadKind::Quic,
+        (Stream::Utp(_), _) => api::RoadKind::Utp,
         (Stream::Tcp(_), Some(_)) => api::RoadKind::Encrypted,
         (Stream::Tcp(_), None) => api::RoadKind::Tcp,
     };
@@ -77,30 +78,36 @@ fn told(greeted: &Greeted) -> api::Road {
 impl Driver {
     pub(super) fn dial(&mut self, conn: ConnId, addr: SocketAddr, road: Road, info_hash: Option<[u8; 20]>) {
         let (methods, rng) = (methods(self.encryption), self.rng.fork());
-        let (tls, quic) = (self.tls.clone(), self.quic.clone());
+        let (tls, quic, utp) = (self.tls.clone(), self.quic.clone(), self.utp.of(addr));
         self.begin(conn, addr, true, async move {
             if let Road::Quic(contact) = road {
                 let quic = quic.ok_or(GreetError::Off("QUIC"))?;
                 return quic.dial(contact).await;
             }
             let begun = Instant::now();
-            let stream = dial(addr, OPEN_LIMIT).await?;
+            let stream = match &road {
+                Road::Utp => Stream::from(utp.ok_or(GreetError::Off("uTP"))?.dial(addr, OPEN_LIMIT).await?),
+                _ => Stream::from(dial(addr, OPEN_LIMIT).await?),
+            };
             let rtt = Some(begun.elapsed());
-            let greeted = match (road, info_hash) {
-                (Road::Tls(peer), _) => {
-                    let tls = tls.ok_or(GreetError::Off("TLS"))?;
+            let greeted = match (road, stream, info_hash, tls) {
+                (Road::Tls(peer), Stream::Tcp(stream), _, Some(tls)) => {
                     authenticate(stream, peer, &tls).await
                 }
-                (_, Some(info_hash)) => encrypt(stream, info_hash, methods, rng).await,
-                (_, None) => Ok(Greeted::plain(stream)),
+                (Road::Tcp | Road::Utp, stream, Some(info_hash), _) => {
+                    encrypt(stream, info_hash, methods, rng).await
+                }
+                (Road::Tcp | Road::Utp, stream, None, _) => Ok(Greeted::plain(stream)),
+                (Road::Tls(_) | Road::Quic(_), ..) => Err(GreetError::Off("this road")),
             }?;
             Ok(Greeted { rtt, ..greeted })
         });
     }
 
-    pub(super) fn on_accept(&mut self, stream: TcpStream, addr: SocketAddr) {
+    pub(super) fn on_accept(&mut self, stream: Stream, addr: SocketAddr) {
         let now = self.now();
-        let Some(conn) = self.peer.accept(now, addr) else { return };
+        let road = if matches!(stream, Stream::Utp(_)) { RoadKind::Utp } else { RoadKind::Tcp };
+        let Some(conn) = self.peer.accept_over(now, addr, road) else { return };
         let strangers = self.authentication != Authentication::Require;
         let admission = Admission {
             plain: strangers && self.encryption != Encryption::Require,

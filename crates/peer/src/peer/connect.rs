@@ -6,6 +6,7 @@ use crate::Encryption;
 use crate::addr::{self, LocalRange, Scope};
 use crate::candidates::Ending;
 use crate::event::{CloseReason, Output, Source};
+use crate::road::RoadKind;
 use peerage_base::contact::is_placeholder;
 use peerage_base::{ConnId, Duration, Instant, TorrentId};
 use peerage_swarm::{Handshake, Message, PeerChange, Reason, Swarm};
@@ -20,8 +21,13 @@ const LASTING: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Peer {
-    /// A connection came in. `None`: close it at once (banned, over budget, or at the end).
+    /// A connection came in over TCP. See [`Self::accept_over`].
     pub fn accept(&mut self, now: Instant, addr: SocketAddr) -> Option<ConnId> {
+        self.accept_over(now, addr, RoadKind::Tcp)
+    }
+
+    /// A connection came in, on this road. `None`: close it at once (banned, over budget, or at the end).
+    pub fn accept_over(&mut self, now: Instant, addr: SocketAddr, road: RoadKind) -> Option<ConnId> {
         self.now = now;
         let addr = addr::canonical(addr);
         let room = !self.stopped
@@ -35,7 +41,11 @@ impl Peer {
             return None;
         }
         self.stats.accepted += 1;
-        Some(self.conns.insert(now, addr, None, now + self.config.handshake_timeout))
+        let id = self.conns.insert(now, addr, None, now + self.config.handshake_timeout);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.road = road;
+        }
+        Some(id)
     }
 
     /// Incoming connections without a handshake fill at most half the table (threats.md W5): the
@@ -239,6 +249,8 @@ impl Peer {
     }
 
     fn after_close(&mut self, now: Instant, conn: Conn, ending: Ending, tell_swarm: bool) {
+        let utp = conn.torrent.is_some_and(|id| self.goes_on_over_utp(id, &conn, ending));
+        let ending = if utp { Ending::Again } else { ending };
         if let Some(id) = conn.torrent
             && let Some(torrent) = self.torrents.get_mut(&id)
         {

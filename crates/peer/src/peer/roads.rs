@@ -21,6 +21,13 @@ use std::net::SocketAddr;
 /// between two attempts.
 const QUIC_DELAY: Duration = Duration::from_millis(250);
 
+/// How long TCP is waited for before uTP is tried.
+const UTP_DELAY: Duration = Duration::from_millis(2500);
+
+/// From the dial over uTP to the open connection: three SYNs, at 0, 1 and 3 s (BEP 29). Then it is TCP's turn
+/// again, which a peer that has just started should be reached by.
+const UTP_LIMIT: Duration = Duration::from_secs(4);
+
 impl Peer {
     /// Adds a peer by its key, as the user or the link names it. Where it is reached it must prove that
     /// it is the one.
@@ -53,9 +60,11 @@ impl Peer {
             let contact = self.contacts.get(&addr)?;
             return (!self.is_connected(torrent, contact.id)).then(|| Road::Quic(contact.clone()));
         }
-        let key = self.torrents.get(&torrent)?.candidates.key(addr);
-        match (self.config.authentication, key) {
-            (Authentication::Off, _) | (Authentication::Prefer, None) => Some(Road::Tcp),
+        let candidates = &self.torrents.get(&torrent)?.candidates;
+        match (self.config.authentication, candidates.key(addr)) {
+            (Authentication::Off, _) | (Authentication::Prefer, None) => {
+                Some(if candidates.utp(addr) { Road::Utp } else { Road::Tcp })
+            }
             (_, Some(Key::Of(peer))) => Some(Road::Tls(Some(peer))),
             (_, _) => Some(Road::Tls(None)),
         }
@@ -92,16 +101,40 @@ impl Peer {
     /// Begins a dial.
     pub(super) fn open(&mut self, now: Instant, torrent: TorrentId, addr: SocketAddr, road: Road) {
         let encrypt = match road {
-            Road::Tcp => self.encrypted_start(torrent, addr),
+            Road::Tcp | Road::Utp => self.encrypted_start(torrent, addr),
             Road::Tls(_) | Road::Quic(_) => None,
         };
-        let conn = self.conns.insert(now, addr, Some(torrent), now + self.config.dial_timeout);
+        let deadline = now + self.dial_limit(torrent, addr, &road);
+        let conn = self.conns.insert(now, addr, Some(torrent), deadline);
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.encrypted = encrypt.is_some();
             conn.road = road.kind();
         }
         self.stats.dials += 1;
         self.outputs.push_back(Output::Dial { conn, torrent, addr, road, encrypt });
+    }
+
+    /// How long a dial may take. The first one over TCP soon gives way to uTP; later ones are given the
+    /// time that a slow path needs.
+    fn dial_limit(&self, torrent: TorrentId, addr: SocketAddr, road: &Road) -> Duration {
+        let failed = || self.torrents.get(&torrent).is_some_and(|known| known.candidates.has_failed(addr));
+        let limit = match road {
+            Road::Tcp if self.config.utp && !failed() => UTP_DELAY,
+            Road::Utp => UTP_LIMIT,
+            _ => self.config.dial_timeout,
+        };
+        limit.min(self.config.dial_timeout)
+    }
+
+    /// Whether a dial that ended goes on over uTP at once: TCP was refused, or did not open in time.
+    pub(super) fn goes_on_over_utp(&mut self, torrent: TorrentId, conn: &Conn, ending: Ending) -> bool {
+        let (Some(known), Some(addr)) = (self.torrents.get_mut(&torrent), conn.listen) else { return false };
+        let closed = conn.outgoing && conn.stage == Stage::Dialling && ending == Ending::Failed;
+        let goes_on = self.config.utp && closed && conn.road == RoadKind::Tcp;
+        if conn.outgoing {
+            known.candidates.set_utp(addr, goes_on);
+        }
+        goes_on
     }
 
     /// The other end has proved who it is.

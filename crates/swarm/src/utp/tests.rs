@@ -1,0 +1,3 @@
+mod flows;
+mod hostile;
+mod transfer;
