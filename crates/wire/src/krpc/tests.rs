@@ -159,7 +159,7 @@ fn what_is_no_message_is_refused() {
         );
     }
     assert!(decode(&vec![b'd'; KRPC_BYTES_MAX + 1]).is_err());
-    let deep = [b"d1:t2:aa1:x".repeat(1), b"l".repeat(20), b"e".repeat(21)].concat();
+    let deep = [b"d1:t2:aa1:x".to_vec(), b"l".repeat(20), b"e".repeat(21)].concat();
     assert!(decode(&deep).is_err());
     let many = [&b"d1:xl"[..], &b"i1e".repeat(600), b"ee"].concat();
     assert!(decode(&many).is_err());
