@@ -43,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ut_metadata", wire::ut_metadata),
     ("ut_pex", wire::ut_pex),
     ("mse", wire::mse),
+    ("krpc", wire::krpc),
     ("utp", wire::utp),
     ("tracker_announce_reply", wire::tracker_announce_reply),
     ("tracker_scrape_reply", wire::tracker_scrape_reply),

@@ -22,6 +22,7 @@ pub fn all() -> Vec<Seed> {
     peer_wire(&mut add);
     extensions(&mut add);
     trackers(&mut add);
+    krpc(&mut add);
     torrents(&mut add);
     names_and_links(&mut add);
     geometry(&mut add);
@@ -279,6 +280,43 @@ fn torrents(add: Add<'_>) {
     add("info", "piece-length-0", b"d6:lengthi1e4:name1:a12:piece lengthi0e6:pieces20:01234567890123456789e");
     add("info", "length-max", b"d6:lengthi9223372036854775807e4:name1:a12:piece lengthi1e6:pieces0:e");
     add("info", "no-name", b"d6:lengthi1e12:piece lengthi16384e6:pieces20:01234567890123456789e");
+}
+
+fn krpc(add: Add<'_>) {
+    let id = "2:id20:abcdefghij0123456789";
+    let hash = "9:info_hash20:mnopqrstuvwxyz123456";
+    let target = "6:target20:mnopqrstuvwxyz123456";
+    let (key, signature) = ("k".repeat(32), "s".repeat(64));
+    let queries = [
+        ("ping", format!("d{id}e")),
+        ("find_node", format!("d{id}{target}4:wantl2:n42:n6ee")),
+        ("get_peers", format!("d{id}{hash}6:noseedi1e6:scrapei1ee")),
+        ("announce_peer", format!("d{id}{hash}4:porti6881e4:seedi1e5:token4:abcde")),
+        ("get", format!("d{id}3:seqi7e{target}e")),
+        (
+            "put",
+            format!("d3:casi1e{id}1:k32:{key}4:salt3:abc3:seqi2e3:sig64:{signature}5:token2:xx1:vli1e1:xee"),
+        ),
+        ("sample_infohashes", format!("d{id}{target}e")),
+        ("vote", format!("d{id}e")),
+    ];
+    for (name, args) in queries {
+        let packet = format!("d1:a{args}1:q{}:{name}2:roi1e1:t2:aa1:v4:PG011:y1:qe", name.len());
+        add("krpc", name, packet.as_bytes());
+    }
+    let reply = format!(
+        "d2:ip6:abcdef1:rd4:BFpe256:{0}4:BFsd256:{0}{id}8:intervali9e5:nodes26:{1}6:nodes638:{2}3:numi1e\
+         7:samples20:mnopqrstuvwxyz1234565:token2:xx6:valuesl6:axje.u18:{3}ee1:t2:aa1:y1:re",
+        "b".repeat(256),
+        "n".repeat(26),
+        "m".repeat(38),
+        "v".repeat(18),
+    );
+    add("krpc", "reply", reply.as_bytes());
+    let item = format!("d1:rd{id}1:k32:{key}3:seqi2e3:sig64:{signature}1:v5:Helloe1:t2:aa1:y1:re");
+    add("krpc", "item", item.as_bytes());
+    add("krpc", "error", b"d1:eli203e8:No Tokene1:t2:aa1:y1:ee");
+    add("krpc", "no-id", b"d1:rde1:t2:aa1:y1:re");
 }
 
 fn names_and_links(add: Add<'_>) {

@@ -3,10 +3,14 @@
 use crate::Outcome;
 use peerage_base::Duration;
 use peerage_base::Rng;
-use peerage_base::limits::{PEX_PEERS_MAX, TRACKER_PEERS_MAX};
+use peerage_base::limits::{
+    KRPC_BYTES_MAX, KRPC_NODES_MAX, KRPC_SAMPLES_MAX, KRPC_TRANSACTION_BYTES_MAX, KRPC_VALUES_MAX,
+    PEX_PEERS_MAX, TRACKER_PEERS_MAX,
+};
 use peerage_wire::bencode::{self, Encoder, Kind, Limits, Value};
 use peerage_wire::extension::{self, Extended, Handshake as ExtensionHandshake, MetadataMessage, Pex};
 use peerage_wire::frame::{FRAME_LEN_MAX, Frame, Splitter};
+use peerage_wire::krpc::{self, Body, DecodeError};
 use peerage_wire::mse::{Established, Listener, Methods, Opener, Progress};
 use peerage_wire::tracker::http::{self, ReplyError};
 use peerage_wire::tracker::udp::{Family, Reply, Request};
@@ -360,6 +364,31 @@ fn edited(
     }
     *seen += part.len();
     part
+}
+
+/// What is read is bounded, and written again it is read as the same message, in canonical form.
+pub fn krpc(bytes: &[u8]) -> Outcome {
+    let decoded = krpc::decode(bytes);
+    assert!(bytes.len() <= KRPC_BYTES_MAX || decoded.is_err());
+    match &decoded {
+        Ok(message) => {
+            assert!(message.transaction.len() <= KRPC_TRANSACTION_BYTES_MAX);
+            if let Body::Response(reply) = &message.body {
+                assert!(reply.nodes.len() <= 2 * KRPC_NODES_MAX && reply.values.len() <= KRPC_VALUES_MAX);
+                assert!(reply.samples.iter().all(|samples| samples.hashes.len() <= KRPC_SAMPLES_MAX));
+            }
+            let written = message.encode();
+            // Numbers and unusual forms may grow a packet beyond what is read; such are rare.
+            if written.len() <= KRPC_BYTES_MAX {
+                assert_eq!(krpc::decode(&written).as_ref(), Ok(message));
+            }
+        }
+        Err(DecodeError::BadQuery { transaction, .. }) => {
+            assert!(transaction.len() <= KRPC_TRANSACTION_BYTES_MAX);
+        }
+        Err(_) => {}
+    }
+    Outcome::of(&decoded)
 }
 
 /// Known fields encode to the same bytes, but for extensions that are skipped.

@@ -94,8 +94,9 @@ class Peerage(Client):
     name = "peerage"
 
     def __init__(self, limits=None, host="127.0.0.1", netns=None, allow_local=True, extra=(), wrapper=(),
-                 encryption="allow", utp=True):
+                 encryption="allow", utp=True, tls="on"):
         super().__init__(limits, host, netns, encryption, utp)
+        self.tls = tls
         self.wrapper = list(wrapper)
         self.extra = list(extra)
         self.allow_local = allow_local
@@ -123,6 +124,8 @@ class Peerage(Client):
             command.append("--allow-local")
         if self.encryption != "allow":
             command += ["--encryption", self.encryption]
+        if self.tls != "on":
+            command += ["--tls", self.tls]
         if not self.utp:
             command += ["--utp", "off"]
         command += ["--json", *map(str, self.extra)]

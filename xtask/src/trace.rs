@@ -4,15 +4,22 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::Command;
 
-/// Runs the scenario of `crates/peer/examples/trace.rs` in processes of their own and compares.
+/// The scenarios: package and example.
+const SCENARIOS: [(&str, &str); 2] = [("peerage-peer", "trace"), ("peerage-overlay", "dht-trace")];
+
+/// Runs the scenarios (`crates/peer/examples/trace.rs` and its like) in processes of their own and compares.
 ///
 /// # Errors
 /// When the scenario cannot be built or run.
 pub fn check(root: &Path) -> Result<Vec<String>> {
-    let first = run(root, 1, "one")?;
-    let second = run(root, 1, "another")?;
-    let other_seed = run(root, 2, "one")?;
-    Ok(judge(&first, &second, &other_seed))
+    let mut problems = Vec::new();
+    for scenario in SCENARIOS {
+        let first = run(root, scenario, 1, "one")?;
+        let second = run(root, scenario, 1, "another")?;
+        let other_seed = run(root, scenario, 2, "one")?;
+        problems.extend(judge(&first, &second, &other_seed));
+    }
+    Ok(problems)
 }
 
 fn judge(first: &str, second: &str, other_seed: &str) -> Vec<String> {
@@ -27,10 +34,10 @@ fn judge(first: &str, second: &str, other_seed: &str) -> Vec<String> {
 }
 
 /// `environment` differs between processes that must agree, as addresses and hash keys do anyway.
-fn run(root: &Path, seed: u64, environment: &str) -> Result<String> {
+fn run(root: &Path, (package, example): (&str, &str), seed: u64, environment: &str) -> Result<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
-        .args(["run", "--quiet", "--package", "peerage-peer", "--example", "trace", "--"])
+        .args(["run", "--quiet", "--package", package, "--example", example, "--"])
         .arg(seed.to_string())
         .env("PEERAGE_TRACE_ENVIRONMENT", environment)
         .current_dir(root)

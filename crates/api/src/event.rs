@@ -54,6 +54,11 @@ pub enum Event {
         /// UDP announce URL.
         udp: String,
     },
+    /// The relay serves.
+    RelayReady {
+        /// How it is named, for each address of the machine.
+        urls: Vec<String>,
+    },
     /// The description of the content came from peers.
     Metadata {
         /// Name of the torrent.

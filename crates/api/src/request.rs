@@ -174,6 +174,8 @@ pub struct NodeConfig {
     pub encryption: EncryptionPolicy,
     /// Whether peers prove who they are.
     pub tls: TlsPolicy,
+    /// Relays through which this node can be reached: `https://HOST:PORT#KEY`.
+    pub relays: Vec<String>,
     /// Whether uTP is spoken, beside TCP.
     pub utp: bool,
     /// Threads that read, write and hash.

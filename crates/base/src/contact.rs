@@ -4,6 +4,7 @@ use crate::PeerId;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
+use data_encoding::BASE32_NOPAD;
 
 /// Addresses of one kind in a contact.
 pub const CONTACT_ADDRS_MAX: usize = 8;
@@ -50,6 +51,20 @@ pub fn placeholder(id: PeerId) -> SocketAddr {
 #[must_use]
 pub fn is_placeholder(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.octets().starts_with(&PLACEHOLDERS))
+}
+
+/// How people are told of who is at an address: the address, or the beginning of the peer's key and `...`.
+#[must_use]
+pub fn shown(addr: SocketAddr) -> String {
+    match addr.ip() {
+        IpAddr::V6(ip) if is_placeholder(addr.ip()) => {
+            let mut text = BASE32_NOPAD.encode(&ip.octets()[8..]).to_ascii_lowercase();
+            // The last digit is of 4 bits only, and the key's own may be another.
+            text.pop();
+            text + "..."
+        }
+        _ => addr.to_string(),
+    }
 }
 
 impl fmt::Display for Contact {
@@ -138,6 +153,12 @@ mod tests {
     fn a_placeholder_is_no_address_of_a_host() {
         let (a, b) = (placeholder(PeerId([7; 32])), placeholder(PeerId([8; 32])));
         assert!(a != b && is_placeholder(a.ip()));
+        let name = shown(a);
+        assert!(
+            name.len() == 15 && PeerId([7; 32]).to_string().starts_with(name.trim_end_matches('.')),
+            "{name}"
+        );
+        assert_eq!(shown(SocketAddr::from(([192, 0, 2, 1], 5))), "192.0.2.1:5");
         assert!(!is_placeholder("2001:db8::1".parse().unwrap()) && !is_placeholder([1, 0, 0, 0].into()));
     }
 

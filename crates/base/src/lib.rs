@@ -1,4 +1,4 @@
-//! Identifiers, virtual time, seeded randomness and limits: the vocabulary that every other crate shares.
+//! Identifiers, addresses, virtual time, seeded randomness and limits: the vocabulary that every other crate shares.
 //!
 //! **What it is.** The lowest, pure layer of Peerage. Nothing here reads a clock, opens a socket,
 //! starts a thread or draws entropy by itself.
@@ -11,13 +11,16 @@
 //!
 //! **Where to start.** [`time`], then [`id`], then [`limits`].
 
+pub mod addr;
 pub mod contact;
 pub mod id;
+pub mod key;
 pub mod limits;
 pub mod rng;
 pub mod time;
 
 pub use contact::Contact;
 pub use id::{ConnId, InfoHashV1, InfoHashV2, InfoHashes, PeerId, TorrentId};
+pub use key::Key;
 pub use rng::Rng;
 pub use time::{Duration, Instant};

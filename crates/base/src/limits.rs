@@ -74,6 +74,37 @@ pub const CONNECTIONS_MAX: usize = 200;
 /// Outgoing connections that are not open yet, by default.
 pub const HALF_OPEN_MAX: usize = 64;
 
+/// Bytes of a KRPC datagram that is read. BEP 32 asks for 1,024 at least; a stored item of 1,000
+/// bytes with its key, signature, salt and nodes (BEP 44) takes up to about 1,700.
+pub const KRPC_BYTES_MAX: usize = 2048;
+
+/// Nested values within a KRPC message (libtorrent: 10).
+pub const KRPC_DEPTH_MAX: usize = 10;
+
+/// Values and keys within a KRPC message (libtorrent: 500).
+pub const KRPC_TOKENS_MAX: usize = 500;
+
+/// Bytes of a transaction id that is echoed. Programs use 2 to 8.
+pub const KRPC_TRANSACTION_BYTES_MAX: usize = 32;
+
+/// Bytes of a write token that is kept and sent back. Programs use 4 to 20.
+pub const KRPC_TOKEN_BYTES_MAX: usize = 64;
+
+/// Nodes of each address family taken from one reply (BEP 5: 8; some programs send more).
+pub const KRPC_NODES_MAX: usize = 20;
+
+/// Peers taken from one reply: what fits a datagram.
+pub const KRPC_VALUES_MAX: usize = 200;
+
+/// Info hashes taken from one sample (BEP 51): what fits a datagram.
+pub const KRPC_SAMPLES_MAX: usize = 100;
+
+/// Encoded bytes of a stored item (BEP 44).
+pub const DHT_ITEM_BYTES_MAX: usize = 1000;
+
+/// Bytes of a stored item's salt (BEP 44).
+pub const DHT_SALT_BYTES_MAX: usize = 64;
+
 /// uTP connections that others began and have not shown to be at their address: a flood of forged
 /// addresses finds a place for no more (threats.md W9).
 pub const UTP_HALF_OPEN_MAX: usize = 100;

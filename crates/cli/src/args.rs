@@ -87,6 +87,8 @@ pub enum Command {
     Verify(Verify),
     /// Run a small tracker, HTTP and UDP on one port
     Tracker(Tracker),
+    /// Run a relay, through which peers behind NATs reach each other
+    Relay(Relay),
     /// Show where configuration, state and downloads are kept
     Paths,
     /// Show or check the configuration
@@ -129,6 +131,10 @@ pub struct Network {
     /// Encrypt connections: off, allow (those who want it), prefer, or require [default: allow]
     #[arg(long, value_name = "POLICY", env = "PEERAGE_ENCRYPTION")]
     pub encryption: Option<EncryptionPolicy>,
+    /// A relay through which a share can be reached from anywhere, as `peerage relay` prints it; may be
+    /// repeated
+    #[arg(long = "relay", value_name = "URL", value_parser = parse_relay)]
+    pub relays: Vec<String>,
     /// TLS between Peerage nodes: off, on, or require (no other connections) [default: on]
     #[arg(long, value_name = "POLICY", env = "PEERAGE_TLS")]
     pub tls: Option<TlsPolicy>,
@@ -259,6 +265,17 @@ pub struct Tracker {
     pub interval: Duration,
 }
 
+/// `peerage relay`.
+#[derive(Debug, Args)]
+pub struct Relay {
+    /// Address and port, for TCP and UDP [default: every IPv4 address, port 7842]
+    #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_RELAY_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// What each client may send per second, such as 2MB/s
+    #[arg(long, value_name = "RATE", value_parser = parse_rate, default_value = "8MiB/s")]
+    pub client_limit: u64,
+}
+
 /// `peerage config`.
 #[derive(Debug, Args)]
 pub struct Config {
@@ -277,6 +294,10 @@ pub enum ConfigCommand {
 }
 
 /// A tracker that the user names: a typing error must not become a part of links and torrents.
+fn parse_relay(text: &str) -> Result<String, String> {
+    peerage_node::check_relay(text).map(|()| text.to_owned())
+}
+
 fn parse_tracker(text: &str) -> Result<String, String> {
     if peerage_node::is_tracker_url(text) {
         Ok(text.to_owned())

@@ -67,6 +67,12 @@ const KNOWN: &[Known] = &[
     },
     Known { key: "network.utp", default: "on", help: "uTP beside TCP: off, on", check: check_switch },
     Known {
+        key: "network.relays",
+        default: "",
+        help: "Relays through which shares can be reached, as `peerage relay` prints them, separated by blanks",
+        check: check_relays,
+    },
+    Known {
         key: "limits.upload",
         default: "",
         help: "Bytes per second to peers, such as 2MB/s; empty: unlimited",
@@ -142,6 +148,10 @@ fn check_encryption(text: &str) -> Result<(), String> {
 
 fn check_tls(text: &str) -> Result<(), String> {
     text.parse::<TlsPolicy>().map(drop).map_err(|error| error.to_string())
+}
+
+fn check_relays(text: &str) -> Result<(), String> {
+    text.split_whitespace().try_for_each(peerage_node::check_relay)
 }
 
 fn check_bool(text: &str) -> Result<(), String> {
@@ -309,6 +319,7 @@ impl Config {
             allow_local: self.text("network.allow_local") == "true",
             encryption: self.text("network.encryption").parse().unwrap_or_default(),
             tls: self.text("network.tls").parse().unwrap_or_default(),
+            relays: self.text("network.relays").split_whitespace().map(str::to_owned).collect(),
             utp: self.text("network.utp") == "on",
             io_threads: number("store.io_threads"),
             state_dir: state_dir.to_path_buf(),

@@ -84,6 +84,10 @@ impl Output {
                 let _ = write_stdout(&format!("{http}\n{udp}\n"));
                 self.say("tracker ready; Ctrl-C stops");
             }
+            Event::RelayReady { urls } => {
+                let _ = write_stdout(&format!("{}\n", urls.join("\n")));
+                self.say("relay ready; share with --relay URL; Ctrl-C stops");
+            }
             Event::Metadata { name, total, files } => {
                 self.say(&format!("{name}: {} in {}", units::size(*total), counted(*files, "file")));
             }

@@ -18,6 +18,7 @@ pub mod dns;
 pub mod guard;
 pub mod http;
 pub mod identity;
+pub mod relay;
 pub mod road;
 pub mod tracker;
 pub mod tracker_server;

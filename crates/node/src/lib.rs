@@ -21,7 +21,7 @@ mod stop;
 
 use std::sync::Arc;
 
-pub use ops::{Outcome, create, get, inspect, is_tracker_url, share, tracker, verify};
+pub use ops::{Outcome, check_relay, create, get, inspect, is_tracker_url, relay, share, tracker, verify};
 use peerage_api::Event;
 pub use stop::Stop;
 

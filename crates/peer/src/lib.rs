@@ -18,7 +18,6 @@
 //!
 //! **Where to start.** [`Peer`] and [`event`]; then [`candidates`] (whom to dial), [`trackers`].
 
-pub mod addr;
 pub mod bans;
 pub mod candidates;
 pub mod config;
@@ -34,6 +33,7 @@ pub use bans::Bans;
 pub use config::{Authentication, Config, Encryption, Local};
 pub use event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Source, TorrentParams};
 pub use peer::Peer;
+pub use peerage_base::addr;
 pub use peerage_swarm::{Block, Content, Event, Handshake, StoreEvent, WebChange, WebSeedId};
 pub use road::{Road, RoadKind};
 pub use stats::{PeerInfo, Stats};

@@ -12,14 +12,16 @@
 //! - Piece payloads are never copied: [`frame`] gives their place in the receive buffer.
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
-//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`start`] and [`mse`] for how connections
-//! begin, [`utp`] for streams over UDP. The fuzz targets of each decoder are in `fuzz/` at the top of the repository.
+//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`krpc`] for the DHT, [`start`] and [`mse`]
+//! for how connections begin, [`utp`] for streams over UDP. The fuzz targets of each decoder are in `fuzz/` at the
+//! top of the repository.
 
 mod addr;
 pub mod bencode;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod krpc;
 pub mod message;
 pub mod mse;
 mod read;

@@ -10,6 +10,7 @@ use peerage_base::Duration;
 use peerage_wire::bencode::{self, Kind, Limits, Value};
 use peerage_wire::extension::{self, Extended, LOCAL_IDS, MetadataMessage, Pex, PexPeer};
 use peerage_wire::frame::Splitter;
+use peerage_wire::krpc;
 use peerage_wire::tracker::http::{self, Retry};
 use peerage_wire::tracker::udp::{Family, Reply, Request};
 use peerage_wire::tracker::{AnnounceReply, AnnounceRequest, INTERVAL_MAX, INTERVAL_MIN, ScrapeEntry};
@@ -291,5 +292,30 @@ fn udp_trackers() {
                 }
             });
         }
+    }
+}
+
+/// A port of 0 or beyond 65535, lengths that lie, sequence numbers at both ends.
+#[test]
+fn dht_messages() {
+    let samples: [&[u8]; 5] = [
+        b"d1:ad2:id20:abcdefghij012345678912:implied_porti0e9:info_hash20:mnopqrstuvwxyz1234564:porti6881e5:token8:aoeusnthe\
+          1:q13:announce_peer1:t2:aa1:y1:qe",
+        b"d1:ad3:casi1e2:id20:abcdefghij01234567891:k32:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk3:seqi4e\
+          3:sig64:ssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssssss5:token2:xx1:vi7ee\
+          1:q3:put1:t2:aa1:y1:qe",
+        b"d1:ad2:id20:abcdefghij01234567893:seqi4e6:target20:mnopqrstuvwxyz123456e1:q3:get2:roi1e1:t2:aa1:y1:qe",
+        b"d2:ip6:abcdef1:rd2:id20:mnopqrstuvwxyz1234568:intervali5e5:nodes26:nnnnnnnnnnnnnnnnnnnnnnnnnn3:numi3e\
+          7:samples20:mnopqrstuvwxyz1234563:seqi1e5:token2:xx6:valuesl6:axje.uee1:t2:aa1:y1:re",
+        b"d1:eli201e2:nee1:t2:aa1:y1:ee",
+    ];
+    let check = |packet: &[u8]| {
+        if let Ok(message) = krpc::decode(packet) {
+            assert_eq!(krpc::decode(&message.encode()), Ok(message));
+        }
+    };
+    for sample in samples {
+        assert!(krpc::decode(sample).is_ok(), "{}", sample.escape_ascii());
+        assert!(bencode_variants(sample, check) > 0 && binary_variants(sample, check) > 0);
     }
 }

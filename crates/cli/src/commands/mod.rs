@@ -44,6 +44,7 @@ impl Context {
         node.download_limit = network.download_limit.or(node.download_limit);
         node.allow_local |= network.allow_local;
         node.encryption = network.encryption.unwrap_or(node.encryption);
+        node.relays.extend(network.relays.iter().cloned());
         node.tls = network.tls.unwrap_or(node.tls);
         node.utp = network.utp.unwrap_or(node.utp);
         Ok(node)
@@ -61,6 +62,7 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Share(args) => transfer::share(context, args),
         Command::Get(args) => transfer::get(context, args),
         Command::Tracker(args) => transfer::tracker(context, &args),
+        Command::Relay(args) => transfer::relay(context, &args),
         Command::Create(args) => local::create(context, args),
         Command::Inspect(args) => local::inspect(&context, &args),
         Command::Verify(args) => local::verify(context, &args),

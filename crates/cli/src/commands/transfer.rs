@@ -1,6 +1,7 @@
-//! Commands that talk to peers: `share`, `get`, `tracker`.
+//! Commands that talk to peers: `share`, `get`, `tracker`, `relay`.
 
 use std::ffi::OsStr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Context, finish, sink};
-use crate::args::{Get, Share, Tracker};
+use crate::args::{Get, Relay, Share, Tracker};
 
 /// One thread drives all connections; the store has its own threads for disk and hashes.
 fn runtime() -> anyhow::Result<Runtime> {
@@ -136,6 +137,19 @@ pub fn tracker(context: Context, args: &Tracker) -> anyhow::Result<ExitCode> {
     let stop = Stop::new();
     let interval = args.interval.max(Duration::from_secs(1));
     let result = drive(&stop, peerage_node::tracker(args.listen, interval, stop.clone(), sink))?;
+    finish(&output);
+    result?;
+    Ok(ExitCode::Ok)
+}
+
+/// `peerage relay`.
+pub fn relay(context: Context, args: &Relay) -> anyhow::Result<ExitCode> {
+    let state = context.paths.state.clone();
+    let (sink, output) = sink(context.output);
+    let stop = Stop::new();
+    let rate = NonZeroU32::try_from(u32::try_from(args.client_limit).unwrap_or(u32::MAX))
+        .map_err(|_| Failure::new(ExitCode::Usage, "E_USAGE", "a relay without a rate passes nothing"))?;
+    let result = drive(&stop, peerage_node::relay(args.listen, rate, &state, stop.clone(), sink))?;
     finish(&output);
     result?;
     Ok(ExitCode::Ok)

@@ -9,7 +9,7 @@ use peerage_wire::start::{Start, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Stream, Tls};
+use super::{QuicPath, Stream, Tls};
 
 /// Bytes received at once.
 const READ_LEN: usize = 2048;
@@ -54,7 +54,16 @@ impl Greeted {
         Self { ciphers, early, info_hash: Some(info_hash), method: Some(method), ..plain }
     }
 
-    fn authenticated(stream: Stream, peer: PeerId) -> Self {
+    /// What tells how a QUIC connection goes, now and later.
+    #[must_use]
+    pub fn path(&self) -> Option<QuicPath> {
+        match &self.stream {
+            Stream::Quic(stream) => Some(stream.path()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn authenticated(stream: Stream, peer: PeerId) -> Self {
         let (early, peer) = (Vec::new(), Some(peer));
         Self { stream, ciphers: None, early, info_hash: None, method: None, peer, rtt: None }
     }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::quic::{QuicSink, QuicSource, QuicStream};
 use super::tls::Session;
 use crate::utp::UtpStream;
 
@@ -18,6 +19,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// TLS over TCP.
     Tls(Box<Session>),
+    /// A stream of a QUIC connection.
+    Quic(Box<QuicStream>),
     /// uTP.
     Utp(UtpStream),
 }
@@ -38,6 +41,7 @@ impl From<UtpStream> for Stream {
 pub(super) enum Source {
     Tcp(OwnedReadHalf),
     Tls(tokio::io::ReadHalf<Box<Session>>),
+    Quic(QuicSource),
     Utp(tokio::io::ReadHalf<UtpStream>),
 }
 
@@ -45,6 +49,7 @@ pub(super) enum Source {
 pub(super) enum Sink {
     Tcp(OwnedWriteHalf),
     Tls(tokio::io::WriteHalf<Box<Session>>),
+    Quic(QuicSink),
     Utp(tokio::io::WriteHalf<UtpStream>),
 }
 
@@ -58,6 +63,10 @@ impl Stream {
             Self::Tls(session) => {
                 let (source, sink) = tokio::io::split(session);
                 (Source::Tls(source), Sink::Tls(sink))
+            }
+            Self::Quic(stream) => {
+                let (source, sink) = stream.split();
+                (Source::Quic(source), Sink::Quic(sink))
             }
             Self::Utp(stream) => {
                 let (source, sink) = tokio::io::split(stream);
@@ -76,6 +85,7 @@ impl AsyncRead for Source {
         match self.get_mut() {
             Self::Tcp(source) => Pin::new(source).poll_read(context, buffer),
             Self::Tls(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Quic(source) => Pin::new(source).poll_read(context, buffer),
             Self::Utp(source) => Pin::new(source).poll_read(context, buffer),
         }
     }
@@ -86,6 +96,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_write(context, bytes),
             Self::Tls(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Quic(sink) => Pin::new(sink).poll_write(context, bytes),
             Self::Utp(sink) => Pin::new(sink).poll_write(context, bytes),
         }
     }
@@ -98,6 +109,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
             Self::Tls(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Quic(sink) => Pin::new(sink).poll_write_vectored(context, slices),
             Self::Utp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
         }
     }
@@ -106,6 +118,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_flush(context),
             Self::Tls(sink) => Pin::new(sink).poll_flush(context),
+            Self::Quic(sink) => Pin::new(sink).poll_flush(context),
             Self::Utp(sink) => Pin::new(sink).poll_flush(context),
         }
     }
@@ -114,6 +127,7 @@ impl AsyncWrite for Sink {
         match self.get_mut() {
             Self::Tcp(sink) => Pin::new(sink).poll_shutdown(context),
             Self::Tls(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Quic(sink) => Pin::new(sink).poll_shutdown(context),
             Self::Utp(sink) => Pin::new(sink).poll_shutdown(context),
         }
     }
@@ -130,6 +144,7 @@ impl AsyncRead for Stream {
             Self::Tcp(source) => Pin::new(source).poll_read(context, buffer),
             Self::Tls(source) => Pin::new(source).poll_read(context, buffer),
             Self::Utp(source) => Pin::new(source).poll_read(context, buffer),
+            Self::Quic(source) => Pin::new(source).poll_read(context, buffer),
         }
     }
 }
@@ -140,6 +155,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(sink) => Pin::new(sink).poll_write(context, bytes),
             Self::Tls(sink) => Pin::new(sink).poll_write(context, bytes),
             Self::Utp(sink) => Pin::new(sink).poll_write(context, bytes),
+            Self::Quic(sink) => Pin::new(sink).poll_write(context, bytes),
         }
     }
 
@@ -152,6 +168,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
             Self::Tls(sink) => Pin::new(sink).poll_write_vectored(context, slices),
             Self::Utp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
+            Self::Quic(sink) => Pin::new(sink).poll_write_vectored(context, slices),
         }
     }
 
@@ -160,6 +177,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(sink) => Pin::new(sink).poll_flush(context),
             Self::Tls(sink) => Pin::new(sink).poll_flush(context),
             Self::Utp(sink) => Pin::new(sink).poll_flush(context),
+            Self::Quic(sink) => Pin::new(sink).poll_flush(context),
         }
     }
 
@@ -168,6 +186,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(sink) => Pin::new(sink).poll_shutdown(context),
             Self::Tls(sink) => Pin::new(sink).poll_shutdown(context),
             Self::Utp(sink) => Pin::new(sink).poll_shutdown(context),
+            Self::Quic(sink) => Pin::new(sink).poll_shutdown(context),
         }
     }
 }

@@ -29,7 +29,8 @@ use crate::identity::Identity;
 const ALPN: &[u8] = b"peerage/1";
 
 /// An Ed25519 public key as a SubjectPublicKeyInfo: all that stands before its 32 bytes (RFC 8410).
-const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+pub(crate) const SPKI_PREFIX: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// An Ed25519 secret in PKCS #8: all that stands before its 32 bytes (RFC 8410 section 7).
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -56,9 +57,7 @@ impl Tls {
     /// The cryptographic library does not take the key: a fault of the library or the machine.
     pub fn new(identity: &Identity) -> Result<Self, Error> {
         let provider = Arc::new(provider());
-        let mut secret = PKCS8_PREFIX.to_vec();
-        secret.extend(identity.seed());
-        let signer = aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(secret))?;
+        let signer = aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(pkcs8(identity)))?;
         let public: Vec<u8> = SPKI_PREFIX.iter().chain(&identity.id().0).copied().collect();
         let key = Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], signer));
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -113,9 +112,14 @@ impl Tls {
     }
 }
 
+/// The secret, as libraries take it.
+pub(crate) fn pkcs8(identity: &Identity) -> Vec<u8> {
+    PKCS8_PREFIX.iter().chain(identity.seed()).copied().collect()
+}
+
 /// Suites by what they cost on machines with AES instructions. The key exchange withstands a quantum
 /// computer where both ends know it (draft-ietf-tls-ecdhe-mlkem).
-fn provider() -> CryptoProvider {
+pub(super) fn provider() -> CryptoProvider {
     use aws_lc_rs::{cipher_suite, kx_group};
     CryptoProvider {
         cipher_suites: vec![

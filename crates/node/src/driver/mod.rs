@@ -10,6 +10,7 @@
 
 mod opening;
 mod outputs;
+mod quic;
 mod uploads;
 mod utp;
 mod web;
@@ -26,7 +27,7 @@ use peerage_api::request::{NodeConfig, TlsPolicy};
 use peerage_base::{ConnId, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
 use peerage_net::road::{
-    BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, Received, Tls,
+    BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, QuicPath, Received, Tls,
 };
 use peerage_peer::{
     AnnounceReply, Authentication, BlockVerdict, Encryption, Peer, PeerChange, PeerInfo, TrackerFailure,
@@ -61,6 +62,8 @@ const INFLIGHT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(crate) enum Input {
     /// The store reports.
     Store(Report),
+    /// A peer came in by QUIC.
+    Arrived(Box<Greeted>),
     /// A connection is ready for the peer wire, or never will be.
     Opened(ConnId, Result<Greeted, GreetError>),
     /// Blocks were read for a peer.
@@ -140,6 +143,7 @@ pub(crate) struct Driver {
     authentication: Authentication,
     key: Option<PeerId>,
     tls: Option<Tls>,
+    quic: Option<quic::Road>,
     /// For keys and paddings of encrypted starts.
     rng: Rng,
     uploads: Uploads,
@@ -177,6 +181,8 @@ struct Link {
     connection: Connection,
     addr: SocketAddr,
     road: Road,
+    /// Where the road may change under way.
+    path: Option<QuicPath>,
     /// What an incoming encrypted start was about: the handshake must name the same torrent.
     info_hash: Option<[u8; 20]>,
 }
@@ -184,7 +190,7 @@ struct Link {
 impl Driver {
     /// Opens the port and starts the threads.
     pub(crate) fn start(config: &NodeConfig, who: Who) -> Result<Self, StartError> {
-        let (key, tls) = prove(config, who)?;
+        let Proof { key, tls, quic } = prove(config, who)?;
         let listener = match config.listen {
             Some(addr) => Listener::bind(addr)?,
             None => Listener::bind_any(config.port)?,
@@ -202,11 +208,10 @@ impl Driver {
             state_dir: Some(config.state_dir.join("torrents")),
             ..StoreConfig::default()
         };
-        let addrs = listener.local_addrs();
-        let utp = if config.utp { Utp::open(&addrs, &mut rng) } else { Utp::default() };
+        let utp = if config.utp { Utp::open(&listener.local_addrs(), &mut rng) } else { Utp::default() };
         let local = peerage_peer::Local {
             peer_id: peer_id(&mut rng),
-            listen_port: addrs.first().map_or(0, SocketAddr::port),
+            listen_port: listener.local_addrs().first().map_or(0, SocketAddr::port),
             key,
             addresses: config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
@@ -231,6 +236,7 @@ impl Driver {
             authentication: opening::authentication(config.tls),
             key,
             tls,
+            quic,
             rng,
             uploads: Uploads::start(config.io_threads, &inbox).map_err(StartError::Thread)?,
             writes: Writes::default(),
@@ -269,7 +275,7 @@ impl Driver {
             (stats.download_rate + stats.upload_rate, stats.downloaded + stats.uploaded)
         };
         let busiest = peers.iter().max_by_key(moved)?;
-        self.connections.get(&busiest.conn).map(|link| link.road.clone())
+        self.connections.get(&busiest.conn).map(Link::road)
     }
 
     /// Whether last announces are still under way.
@@ -424,6 +430,7 @@ impl Driver {
         let now = self.now();
         match input {
             Input::Store(report) => self.on_report(now, report),
+            Input::Arrived(greeted) => self.on_arrived(now, *greeted),
             Input::Opened(conn, result) => self.on_opened(now, conn, result),
             Input::Read(done) => {
                 self.uploads.read(done.conn);
@@ -514,15 +521,30 @@ impl Driver {
     }
 }
 
-/// Our key, and what proves that we hold it.
-fn prove(config: &NodeConfig, who: Who) -> Result<(Option<PeerId>, Option<Tls>), StartError> {
+impl Link {
+    /// What the user is told of it.
+    fn road(&self) -> Road {
+        let Some((relay, rtt)) = self.path.as_ref().and_then(QuicPath::now) else { return self.road.clone() };
+        Road { relay, rtt_ms: u64::try_from(rtt.as_millis()).ok(), ..self.road.clone() }
+    }
+}
+
+/// Our key, and the roads on which we prove that we hold it.
+#[derive(Default)]
+struct Proof {
+    key: Option<PeerId>,
+    tls: Option<Tls>,
+    quic: Option<quic::Road>,
+}
+
+fn prove(config: &NodeConfig, who: Who) -> Result<Proof, StartError> {
     let identity = match (config.tls, who) {
-        (TlsPolicy::Off, _) => return Ok((None, None)),
+        (TlsPolicy::Off, _) => return Ok(Proof::default()),
         (_, Who::Known) => identity::kept(&config.state_dir)?,
         (_, Who::Anyone) => identity::fresh()?,
     };
     let tls = Tls::new(&identity).map_err(|error| StartError::Tls(error.to_string()))?;
-    Ok((Some(identity.id()), Some(tls)))
+    Ok(Proof { key: Some(identity.id()), tls: Some(tls), quic: Some(quic::Road::new(identity, config)) })
 }
 
 /// Our id in handshakes (BEP 20): client, version, random.

@@ -53,10 +53,20 @@ fn methods(encryption: Encryption) -> Methods {
     }
 }
 
+fn kind(greeted: &Greeted) -> RoadKind {
+    match greeted.stream {
+        Stream::Tcp(_) => RoadKind::Tcp,
+        Stream::Tls(_) => RoadKind::Tls,
+        Stream::Quic(_) => RoadKind::Quic,
+        Stream::Utp(_) => RoadKind::Utp,
+    }
+}
+
 /// What the user is told of a road.
 fn told(greeted: &Greeted) -> api::Road {
     let kind = match (&greeted.stream, greeted.method) {
         (Stream::Tls(_), _) => api::RoadKind::Tls,
+        (Stream::Quic(_), _) => api::RoadKind::Quic,
         (Stream::Utp(_), _) => api::RoadKind::Utp,
         (Stream::Tcp(_), Some(_)) => api::RoadKind::Encrypted,
         (Stream::Tcp(_), None) => api::RoadKind::Tcp,
@@ -67,9 +77,13 @@ fn told(greeted: &Greeted) -> api::Road {
 
 impl Driver {
     pub(super) fn dial(&mut self, conn: ConnId, addr: SocketAddr, road: Road, info_hash: Option<[u8; 20]>) {
-        let (methods, rng, tls) = (methods(self.encryption), self.rng.fork(), self.tls.clone());
-        let utp = self.utp.of(addr);
+        let (methods, rng) = (methods(self.encryption), self.rng.fork());
+        let (tls, quic, utp) = (self.tls.clone(), self.quic.clone(), self.utp.of(addr));
         self.begin(conn, addr, true, async move {
+            if let Road::Quic(contact) = road {
+                let quic = quic.ok_or(GreetError::Off("QUIC"))?;
+                return quic.dial(contact).await;
+            }
             let begun = Instant::now();
             let stream = match &road {
                 Road::Utp => Stream::from(utp.ok_or(GreetError::Off("uTP"))?.dial(addr, OPEN_LIMIT).await?),
@@ -137,10 +151,10 @@ impl Driver {
             Ok(greeted) => {
                 // Of a dial the machine knows what it was for.
                 let named = greeted.info_hash.filter(|_| !opening.outgoing);
-                let peer = greeted.peer;
+                let (peer, kind) = (greeted.peer, kind(&greeted));
                 self.open(now, conn, greeted, opening.addr, named);
                 if let Some(peer) = peer {
-                    self.peer.handle_peer(now, conn, PeerChange::Authenticated(RoadKind::Tls, peer));
+                    self.peer.handle_peer(now, conn, PeerChange::Authenticated(kind, peer));
                 }
                 if opening.outgoing {
                     self.peer.handle_peer(now, conn, PeerChange::Connected);
@@ -151,7 +165,7 @@ impl Driver {
     }
 
     /// A socket becomes a connection.
-    fn open(
+    pub(super) fn open(
         &mut self,
         now: peerage_base::Instant,
         conn: ConnId,
@@ -159,10 +173,10 @@ impl Driver {
         addr: SocketAddr,
         info_hash: Option<[u8; 20]>,
     ) {
-        let (road, peer) = (told(&greeted), greeted.peer);
+        let (road, path, peer) = (told(&greeted), greeted.path(), greeted.peer);
         tracing::debug!(%addr, %road, "connected");
         let connection = Connection::spawn(conn, greeted, self.net_sender.clone(), self.buffers.clone());
-        self.connections.insert(conn, Link { connection, addr, road: road.clone(), info_hash });
+        self.connections.insert(conn, Link { connection, addr, road: road.clone(), path, info_hash });
         self.news.push_back(News::Connected(addr, road, peer));
         self.uploads.open(now, conn);
     }

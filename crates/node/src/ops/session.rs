@@ -9,6 +9,7 @@ use peerage_api::Event;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::event::{Progress, Stage, Stats};
 use peerage_api::request::NodeConfig;
+use peerage_base::contact::shown;
 use peerage_base::{Instant, TorrentId};
 use peerage_content::Hashes;
 use peerage_store::{AddError, AddTorrent, CheckMode, CheckOutcome, PieceSet, Report};
@@ -151,7 +152,7 @@ impl Session {
     /// Tells the user what needs no decision.
     pub fn report(&self, news: News) {
         let event = match news {
-            News::Banned(addr, reason) => Event::PeerBanned { addr: addr.to_string(), reason },
+            News::Banned(addr, reason) => Event::PeerBanned { addr: shown(addr), reason },
             News::Tracker(url, result) => {
                 let url = printable(&url);
                 match result {
@@ -161,10 +162,10 @@ impl Session {
             }
             News::Connected(addr, road, peer) => {
                 let peer = peer.map(|peer| peer.to_string());
-                Event::PeerConnected { addr: addr.to_string(), road, peer }
+                Event::PeerConnected { addr: shown(addr), road, peer }
             }
             News::Disconnected(addr, reason) => {
-                Event::PeerDisconnected { addr: addr.to_string(), reason: printable(&reason) }
+                Event::PeerDisconnected { addr: shown(addr), reason: printable(&reason) }
             }
             News::Store(Report::Warning { message, .. }) => Event::Warning { message },
             News::Store(Report::Lost { file, .. }) => {
@@ -252,6 +253,7 @@ impl Session {
         if let Some(stats) = stats {
             self.tell(Event::Stats(stats));
         }
+        self.driver.go_offline().await;
         self.driver.store.close();
     }
 }

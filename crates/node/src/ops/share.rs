@@ -138,8 +138,14 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
     let listen = session.driver.local_addrs();
     let reachable = link::reachable(&listen);
     let mut link = link::magnet(&info, &trackers(request, &metainfo), &metainfo.web_seeds, &reachable);
-    let contact = |key| Contact { tcp: reachable.clone(), ..Contact::new(key) };
-    link.contacts.extend(session.driver.key().map(contact));
+    let online = session.driver.go_online().await;
+    let online = online.map_err(|error| Failure::new(ExitCode::Unclassified, "E_QUIC", error.to_string()))?;
+    if online.as_ref().is_some_and(|contact| contact.relay.is_none()) {
+        let message = "no relay answers; the link leads only to where this machine can be reached directly";
+        session.tell(Event::Warning { message: message.to_owned() });
+    }
+    let contact = online.or_else(|| session.driver.key().map(Contact::new));
+    link.contacts.extend(contact.map(|contact| Contact { tcp: reachable.clone(), ..contact }));
     session.tell(Event::Ready {
         listen: listen.iter().map(ToString::to_string).collect(),
         infohash_v1: info.hashes.v1.map(|hash| hash.to_string()),

@@ -1,0 +1,85 @@
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::relay::Relay;
+
+const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn identity(number: u8) -> Identity {
+    Identity::from_seed([number; 32])
+}
+
+async fn end(number: u8, relays: &[String]) -> Quic {
+    Quic::bind(&identity(number), Some(LOOPBACK), relays).await.unwrap()
+}
+
+/// Waits for a peer, and dials again where it was only asked to prove its address.
+async fn accepted(quic: &Quic) -> io::Result<Greeted> {
+    loop {
+        match quic.accept().await.expect("open").open().await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            result => return result,
+        }
+    }
+}
+
+/// A stream is there for the other end with its first byte only: both greet.
+async fn meet(a: &Quic, b: &Quic, contact: &Contact) -> (io::Result<Greeted>, Option<io::Result<Greeted>>) {
+    let dialled = async {
+        let mut greeted = a.dial(contact).await?;
+        if let Stream::Quic(stream) = &mut greeted.stream {
+            stream.sink.write_all(b"").await?;
+            // What the connection does by itself: the handshake goes out.
+            let _ = tokio::io::AsyncWriteExt::write(&mut stream.sink, &[0x13]).await?;
+        }
+        Ok(greeted)
+    };
+    let limit = tokio::time::timeout(Duration::from_secs(10), accepted(b));
+    let (dialled, accepted) = tokio::join!(dialled, limit);
+    (dialled, accepted.ok())
+}
+
+#[tokio::test]
+async fn both_ends_know_each_other() {
+    let (a, b) = (end(1, &[]).await, end(2, &[]).await);
+    let contact = b.contact().await;
+    assert!(!contact.udp.is_empty() && contact.relay.is_none());
+    let (dialled, accepted) = meet(&a, &b, &contact).await;
+    let (dialled, accepted) = (dialled.unwrap(), accepted.unwrap().unwrap());
+    assert_eq!((dialled.peer, accepted.peer), (Some(identity(2).id()), Some(identity(1).id())));
+    let Stream::Quic(stream) = &dialled.stream else { panic!("not QUIC") };
+    let (relay, _) = stream.path().now().unwrap();
+    assert_eq!(relay, None);
+}
+
+#[tokio::test]
+async fn another_peer_than_the_expected_one_is_refused() {
+    let (a, b) = (end(1, &[]).await, end(2, &[]).await);
+    let contact = Contact { udp: b.contact().await.udp, ..Contact::new(identity(3).id()) };
+    let (dialled, _) = meet(&a, &b, &contact).await;
+    assert!(dialled.is_err());
+}
+
+#[tokio::test]
+async fn a_relay_leads_to_a_peer_of_whom_no_address_is_known() {
+    let rate = NonZeroU32::new(100 << 20).unwrap();
+    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate).await.unwrap();
+    let name = format!("https://{}#{}", relay.addr().unwrap(), relay.key());
+    let b = end(2, std::slice::from_ref(&name)).await;
+    let contact = b.contact().await;
+    assert_eq!(contact.relay.as_deref(), Some(name.as_str()));
+    let a = end(1, &[]).await;
+    let only_relay = Contact { udp: Vec::new(), ..contact };
+    let (dialled, accepted) = meet(&a, &b, &only_relay).await;
+    assert_eq!(dialled.unwrap().peer, Some(identity(2).id()));
+    assert_eq!(accepted.unwrap().unwrap().peer, Some(identity(1).id()));
+}
+
+#[tokio::test]
+async fn a_relay_that_cannot_prove_its_key_is_not_used() {
+    let rate = NonZeroU32::new(100 << 20).unwrap();
+    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate).await.unwrap();
+    let false_name = format!("https://{}#{}", relay.addr().unwrap(), identity(8).id());
+    let b = end(2, &[false_name]).await;
+    assert_eq!(b.contact().await.relay, None);
+}

@@ -1,0 +1,441 @@
+//! Finding the nodes closest to a key.
+//!
+//! A look-up asks the closest nodes it knows for closer ones, a few at a time, until the closest `k`
+//! have answered (Kademlia, section 2.3). With several paths (S/Kademlia, section 4.4) each node is
+//! asked by one path, and what it says counts for that path alone: a liar spoils one path.
+//!
+//! A late answer does not hold a path up: the next closest node is asked, and the late one counts again
+//! when it comes. Suspects, whose key does not fit their address (BEP 42), come after all others.
+//!
+//! **Wide.** When the closest nodes are closer than chance allows, somebody crowds the key. The caller
+//! then says [`Lookup::widen`]: all nodes within the radius in which as many are to be expected are
+//! asked too, and to find those that the crowd hides, nodes are asked for keys around the target.
+
+use super::{Contact, subnet};
+use peerage_base::{Key, Rng};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+/// How a look-up goes.
+#[derive(Clone, Debug)]
+pub struct LookupConfig {
+    /// Closest nodes that must have answered (BEP 5: 8).
+    pub k: usize,
+    /// Questions on the way per path. Each more costs a message and saves waiting.
+    pub alpha: usize,
+    /// Disjoint paths. 1 is plain Kademlia. 4 take twice as many messages, are faster, since the fastest
+    /// path counts, and withstand a fifth of hostile nodes (S/Kademlia, figure 4).
+    pub paths: usize,
+    /// Questions altogether; a look-up that needs more ends with what it has.
+    pub asked_max: usize,
+    /// Nodes of one /24 (IPv6: /64) among the closest that are told.
+    pub subnet_max: usize,
+}
+
+impl Default for LookupConfig {
+    fn default() -> Self {
+        Self { k: 8, alpha: 4, paths: 4, asked_max: 256, subnet_max: 2 }
+    }
+}
+
+/// Nodes that one path remembers; the farthest is forgotten.
+const CANDIDATES_MAX: usize = 96;
+
+/// Keys around a crowded target that are asked for.
+const EXPLORE_MAX: usize = 32;
+
+/// A question to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask<const N: usize> {
+    /// To whom.
+    pub addr: SocketAddr,
+    /// Who that should be, where it is known.
+    pub key: Option<Key<N>>,
+    /// For which nodes: the target, or a key near it when the crowd is walked around. The latter asks
+    /// for nodes only.
+    pub target: Key<N>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Asked,
+    Late,
+    Answered,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    state: State,
+    path: usize,
+}
+
+/// Suspects last, then by distance; an address makes it unique.
+type Place<const N: usize> = (bool, Key<N>, SocketAddr);
+
+#[derive(Clone, Debug, Default)]
+struct Path<const N: usize> {
+    candidates: BTreeSet<Place<N>>,
+    /// Of how many networks they are: a /24 full of identifiers near the target crowds nobody out.
+    subnets: BTreeMap<IpAddr, usize>,
+    /// Questions on the way that are not late.
+    waiting: usize,
+}
+
+/// One look-up.
+#[derive(Clone, Debug)]
+pub struct Lookup<const N: usize> {
+    target: Key<N>,
+    config: LookupConfig,
+    paths: Vec<Path<N>>,
+    /// Addresses without a key, to begin with.
+    strangers: VecDeque<SocketAddr>,
+    asked: BTreeMap<SocketAddr, Asked>,
+    /// Hosts asked; one question each, but for those nearby.
+    hosts: BTreeSet<IpAddr>,
+    /// The path whose turn it is.
+    turn: usize,
+    wide: Option<Wide<N>>,
+}
+
+/// A look-up around a crowd.
+#[derive(Clone, Debug)]
+struct Wide<const N: usize> {
+    radius: Key<N>,
+    /// Contacts to ask first, with their path and a key near the target.
+    scouts: Vec<(Contact<N>, usize, Key<N>)>,
+    /// Keys within the radius still to be asked for.
+    explore: Vec<Key<N>>,
+    /// On the way.
+    exploring: BTreeSet<SocketAddr>,
+    /// Asked for a key near the target already.
+    explored: BTreeSet<SocketAddr>,
+}
+
+impl<const N: usize> Lookup<N> {
+    /// A look-up that begins at `contacts`, dealt to the paths in turn, and at `strangers`.
+    #[must_use]
+    pub fn new(
+        target: Key<N>,
+        config: LookupConfig,
+        contacts: &[(Contact<N>, bool)],
+        strangers: impl IntoIterator<Item = SocketAddr>,
+    ) -> Self {
+        let mut lookup = Self {
+            target,
+            paths: vec![Path::default(); config.paths.max(1)],
+            config,
+            strangers: strangers.into_iter().collect(),
+            asked: BTreeMap::new(),
+            hosts: BTreeSet::new(),
+            turn: 0,
+            wide: None,
+        };
+        let count = lookup.paths.len();
+        for (index, (contact, suspect)) in contacts.iter().enumerate() {
+            lookup.add(index % count, contact, *suspect);
+        }
+        lookup
+    }
+
+    /// What is looked up.
+    #[must_use]
+    pub fn target(&self) -> Key<N> {
+        self.target
+    }
+
+    /// The next question, while there is one. Ask until `None`, then wait for what happens.
+    pub fn poll(&mut self) -> Option<Ask<N>> {
+        if self.asked.len() >= self.config.asked_max {
+            return None;
+        }
+        if let Some(ask) = self.poll_strangers().or_else(|| self.poll_explore()) {
+            return Some(ask);
+        }
+        for _ in 0..self.paths.len() {
+            let path = self.turn;
+            self.turn = (self.turn + 1) % self.paths.len();
+            if let Some((key, addr)) = self.next_of(path) {
+                return Some(self.ask(path, addr, Some(key), self.target));
+            }
+        }
+        None
+    }
+
+    /// An answer came, of the node with this key, naming these contacts (with `true` for a suspect).
+    /// Whether it was awaited.
+    pub fn answer(
+        &mut self,
+        from: Contact<N>,
+        suspect: bool,
+        named: impl IntoIterator<Item = (Contact<N>, bool)>,
+    ) -> bool {
+        let Some(asked) = self.asked.get_mut(&from.addr) else { return false };
+        let path = asked.path;
+        let before = core::mem::replace(&mut asked.state, State::Answered);
+        self.arrived(path, before, from.addr);
+        // One that was a stranger gets its place; another one has it.
+        self.insert(path, (suspect, from.key.distance(&self.target), from.addr));
+        for (contact, suspect) in named {
+            self.add(path, &contact, suspect);
+        }
+        true
+    }
+
+    /// An answer takes longer than usual.
+    pub fn late(&mut self, addr: SocketAddr) {
+        let Some(asked) = self.asked.get_mut(&addr) else { return };
+        if asked.state == State::Asked {
+            let path = asked.path;
+            asked.state = State::Late;
+            // Whoever named a wrong port must not keep us from the right one.
+            self.hosts.remove(&addr.ip());
+            self.arrived(path, State::Asked, addr);
+        }
+    }
+
+    /// No answer came, or one that cannot be believed.
+    pub fn fail(&mut self, addr: SocketAddr) {
+        let Some(asked) = self.asked.get_mut(&addr) else { return };
+        let (path, before) = (asked.path, asked.state);
+        // A node that answered before stays: it may only refuse to be asked for another key.
+        if before != State::Answered {
+            asked.state = State::Failed;
+            self.hosts.remove(&addr.ip());
+        }
+        self.arrived(path, before, addr);
+    }
+
+    /// Whether nothing more is to be asked or awaited.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let spent = self.asked.len() >= self.config.asked_max;
+        if spent {
+            return self.paths.iter().all(|path| path.waiting == 0);
+        }
+        let exploring = self.wide.as_ref().is_some_and(|wide| !wide.exploring.is_empty());
+        let scouts = self.wide.as_ref().is_some_and(|wide| !wide.scouts.is_empty());
+        !exploring
+            && !scouts
+            && self.strangers.is_empty()
+            && (0..self.paths.len()).all(|path| self.path_done(path))
+    }
+
+    /// Asks all nodes within `radius` too. To find those that the crowd hides, nodes are asked for keys
+    /// around the target: first those that `scouts` gives for each key, then those that answered.
+    pub fn widen(
+        &mut self,
+        radius: Key<N>,
+        rng: &mut Rng,
+        scouts: impl Fn(&Key<N>) -> Vec<(Contact<N>, bool)>,
+    ) {
+        if self.wide.is_some() {
+            return;
+        }
+        let bits = Key([0; N]).common_bits(&radius);
+        let mut explore: Vec<Key<N>> =
+            (0..EXPLORE_MAX).map(|_| self.target.random_beside(bits, rng)).collect();
+        let mut first = Vec::new();
+        for key in explore.split_off(EXPLORE_MAX / 2) {
+            for (contact, suspect) in scouts(&key) {
+                if self.asked.contains_key(&contact.addr) {
+                    continue;
+                }
+                let path = first.len() % self.paths.len();
+                self.add(path, &contact, suspect);
+                first.push((contact, path, key));
+            }
+        }
+        let (exploring, explored) = (BTreeSet::new(), BTreeSet::new());
+        self.wide = Some(Wide { radius, scouts: first, explore, exploring, explored });
+    }
+
+    /// Whether it goes around a crowd.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.wide.is_some()
+    }
+
+    /// The distances of the closest `count` nodes that answered and are no suspects, closest first.
+    #[must_use]
+    pub fn distances(&self, count: usize) -> Vec<Key<N>> {
+        let mut distances: Vec<Key<N>> = self
+            .paths
+            .iter()
+            .flat_map(|path| path.candidates.iter().filter(|place| !place.0 && self.answered(&place.2)))
+            .map(|(_, distance, _)| *distance)
+            .collect();
+        distances.sort_unstable();
+        distances.dedup();
+        distances.truncate(count);
+        distances
+    }
+
+    /// The closest nodes that answered, each path's in turn, so that no path's lies hide another's
+    /// truth: `count` of them, or all within the radius of a wide one, of each network a few.
+    #[must_use]
+    pub fn closest(&self, count: usize) -> Vec<Contact<N>> {
+        let mut found = Vec::new();
+        let (mut addrs, mut subnets) = (BTreeSet::new(), BTreeMap::new());
+        let answered = |path: &Path<N>| -> VecDeque<Place<N>> {
+            path.candidates.iter().filter(|place| self.answered(&place.2)).copied().collect()
+        };
+        let mut rows: Vec<VecDeque<Place<N>>> = self.paths.iter().map(answered).collect();
+        while rows.iter().any(|row| !row.is_empty()) {
+            for row in &mut rows {
+                // Where paths agree they name the same nodes: each of them counts once.
+                while let Some((_, distance, addr)) = row.pop_front() {
+                    let enough = found.len() >= count;
+                    if enough && self.wide.as_ref().is_none_or(|wide| distance > wide.radius) {
+                        row.clear();
+                    } else if addrs.insert(addr) && self.has_room(&mut subnets, addr.ip()) {
+                        found.push(Contact { key: self.target.distance(&distance), addr });
+                        break;
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// How many were asked.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
+    fn has_room(&self, subnets: &mut BTreeMap<IpAddr, usize>, ip: IpAddr) -> bool {
+        let Some(net) = subnet(ip) else { return true };
+        let count = subnets.entry(net).or_default();
+        *count += 1;
+        *count <= self.config.subnet_max
+    }
+
+    fn answered(&self, addr: &SocketAddr) -> bool {
+        self.asked.get(addr).is_some_and(|asked| asked.state == State::Answered)
+    }
+
+    fn poll_strangers(&mut self) -> Option<Ask<N>> {
+        while let Some(addr) = self.strangers.pop_front() {
+            if !self.asked.contains_key(&addr) {
+                let path = self.turn;
+                self.turn = (self.turn + 1) % self.paths.len();
+                return Some(self.ask(path, addr, None, self.target));
+            }
+        }
+        None
+    }
+
+    /// A scout, or a node that answered, is asked for a key near the target.
+    fn poll_explore(&mut self) -> Option<Ask<N>> {
+        let busy = 2 * self.config.alpha * self.paths.len();
+        while let Some((contact, path, key)) =
+            self.wide.as_mut().filter(|wide| wide.exploring.len() < busy).and_then(|wide| wide.scouts.pop())
+        {
+            if !self.asked.contains_key(&contact.addr) {
+                let ask = self.ask(path, contact.addr, Some(contact.key), key);
+                if let Some(wide) = &mut self.wide {
+                    wide.exploring.insert(contact.addr);
+                }
+                return Some(ask);
+            }
+        }
+        let wide = self.wide.as_mut().filter(|wide| wide.exploring.len() < 2 * self.config.alpha)?;
+        let answered = self.asked.iter().filter(|(_, asked)| asked.state == State::Answered);
+        // The farthest: the crowd is near.
+        let (addr, _) =
+            answered.filter(|(addr, _)| !wide.explored.contains(*addr)).max_by_key(|(addr, asked)| {
+                let places = self.paths.get(asked.path).into_iter().flat_map(|path| &path.candidates);
+                places.filter(|place| place.2 == **addr).map(|place| place.1).max()
+            })?;
+        let (addr, target) = (*addr, wide.explore.pop()?);
+        wide.explored.insert(addr);
+        wide.exploring.insert(addr);
+        Some(Ask { addr, key: None, target })
+    }
+
+    fn ask(&mut self, path: usize, addr: SocketAddr, key: Option<Key<N>>, target: Key<N>) -> Ask<N> {
+        self.asked.insert(addr, Asked { state: State::Asked, path });
+        if subnet(addr.ip()).is_some() {
+            self.hosts.insert(addr.ip());
+        }
+        if let Some(path) = self.paths.get_mut(path) {
+            path.waiting += 1;
+        }
+        Ask { addr, key, target }
+    }
+
+    fn arrived(&mut self, path: usize, before: State, addr: SocketAddr) {
+        if let Some(wide) = &mut self.wide {
+            wide.exploring.remove(&addr);
+        }
+        if before == State::Asked
+            && let Some(path) = self.paths.get_mut(path)
+        {
+            path.waiting = path.waiting.saturating_sub(1);
+        }
+    }
+
+    fn add(&mut self, path: usize, contact: &Contact<N>, suspect: bool) {
+        self.insert(path, (suspect, contact.key.distance(&self.target), contact.addr));
+    }
+
+    fn insert(&mut self, path: usize, place: Place<N>) {
+        let Some(path) = self.paths.get_mut(path).filter(|path| !path.candidates.contains(&place)) else {
+            return;
+        };
+        if let Some(net) = subnet(place.2.ip()) {
+            let count = path.subnets.entry(net).or_default();
+            if *count >= 2 * self.config.subnet_max {
+                return;
+            }
+            *count += 1;
+        }
+        path.candidates.insert(place);
+        if path.candidates.len() > CANDIDATES_MAX
+            // Those that answered are among the closest: none of them is lost.
+            && let Some((_, _, addr)) = path.candidates.pop_last()
+            && let Some(count) = subnet(addr.ip()).and_then(|net| path.subnets.get_mut(&net))
+        {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// The places that a path is about: its closest `k` that are neither late nor failed, and all
+    /// within the radius of a wide look-up.
+    fn window(&self, path: usize) -> impl Iterator<Item = (&Place<N>, Option<State>)> {
+        let places = self.paths.get(path).into_iter().flat_map(|path| &path.candidates);
+        let k = self.config.k;
+        let radius = self.wide.as_ref().map(|wide| wide.radius);
+        let mut count = 0;
+        places
+            .map(|place| (place, self.asked.get(&place.2).map(|asked| asked.state)))
+            .filter(|(place, state)| match state {
+                Some(State::Late | State::Failed) => false,
+                // Another address of a host that was asked already.
+                None => !self.hosts.contains(&place.2.ip()),
+                Some(State::Asked | State::Answered) => true,
+            })
+            .take_while(move |(place, _)| {
+                count += 1;
+                count <= k || radius.is_some_and(|radius| place.1 <= radius)
+            })
+    }
+
+    fn next_of(&self, path: usize) -> Option<(Key<N>, SocketAddr)> {
+        if self.paths.get(path)?.waiting >= self.config.alpha {
+            return None;
+        }
+        let (place, _) = self.window(path).find(|(_, state)| state.is_none())?;
+        Some((self.target.distance(&place.1), place.2))
+    }
+
+    fn path_done(&self, path: usize) -> bool {
+        let strangers =
+            self.paths.get(path).is_some_and(|path| path.candidates.is_empty() && path.waiting > 0);
+        !strangers && self.window(path).all(|(_, state)| state == Some(State::Answered))
+    }
+}
+
+#[cfg(test)]
+mod tests;
