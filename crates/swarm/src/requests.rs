@@ -3,7 +3,8 @@
 //! The depth follows what the peer delivers: so many blocks as it sends in a round trip and
 //! [`Config::queue_time`] more, so that it never runs dry, and no more, so that blocks are not stuck
 //! behind a slow peer. A fresh peer's depth grows by one with each block that comes soon enough, that
-//! is, it doubles each round trip.
+//! is, it doubles each round trip. For a peer that is silent between bursts (transmission serves each
+//! half second what was asked for until then) requests reach over its silences too.
 
 use crate::{Config, Meter, picker::Pick};
 use peerage_base::{Duration, Instant, limits};
@@ -16,6 +17,10 @@ const RATE_WINDOW: Duration = Duration::from_secs(3);
 const RTT_DRIFT: u32 = 16;
 /// A peer that brings a piece home within this time is given pieces of its own.
 const WHOLE_PIECE_TIME: f64 = 12.0;
+
+/// Longer silences are no rhythm, and are forgotten by this part at each tick.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
+const SILENCE_DECAY: u32 = 16;
 
 /// A peer that refuses is still asked for so many blocks at once.
 const TAKEN_MIN: usize = 4;
@@ -43,6 +48,8 @@ pub struct Pipeline {
     /// The shortest time from request to block.
     rtt: Option<Duration>,
     last_latency: Duration,
+    /// The longest time without a block, lately, though some were asked for.
+    silence: Duration,
     /// When the peer last delivered, or was first asked after being idle.
     active_at: Instant,
     rate: Meter,
@@ -64,6 +71,7 @@ impl Pipeline {
             taken: usize::MAX,
             rtt: None,
             last_latency: Duration::ZERO,
+            silence: Duration::ZERO,
             active_at: now,
             rate: Meter::new(now, RATE_WINDOW),
             begun: None,
@@ -162,6 +170,8 @@ impl Pipeline {
         let rtt = self.rtt.map_or(latency, |rtt| rtt.min(latency));
         self.rtt = Some(rtt);
         self.last_latency = latency;
+        let silence = now.since(self.active_at).saturating_sub(rtt).min(SILENCE_MAX);
+        self.silence = self.silence.max(silence);
         self.active_at = now;
         self.snubbed = false;
         self.rate.add(u64::from(asked.len));
@@ -189,8 +199,9 @@ impl Pipeline {
         {
             *rtt += (self.last_latency - *rtt) / RTT_DRIFT;
         }
+        self.silence -= self.silence / SILENCE_DECAY;
         if !self.growing {
-            let reach = self.rtt.unwrap_or_default() + config.queue_time;
+            let reach = self.rtt.unwrap_or_default() + self.silence + config.queue_time;
             let blocks = self.rate.rate() * reach.as_secs_f64() / f64::from(limits::BLOCK_LEN);
             // Rounded up, so that a depth that limits the rate can grow.
             self.depth = (blocks * 1.1) as usize + 1;
@@ -267,6 +278,31 @@ mod tests {
         assert!((220..400).contains(&far), "8 MB/s for 0.5 s are 244 blocks: {far}");
         let slow = depth_after(20_000.0, 50, 30, &config);
         assert!((config.requests_out_min..=16).contains(&slow), "{slow}");
+    }
+
+    #[test]
+    fn a_peer_that_serves_in_bursts_is_kept_busy() {
+        let config = Config::default();
+        let mut pipeline = Pipeline::new(Instant::ZERO, &config);
+        pipeline.set_reqq(512);
+        let (mut next, mut delivered) = (0, Vec::new());
+        for millis in 0..60_000 {
+            let now = Instant::from_micros(millis * 1000);
+            // The first requests happen to come just before a burst: the round trip is known to be short.
+            if millis % 500 == 1 {
+                let asked = pipeline.clear();
+                asked.iter().for_each(|asked| pipeline.delivered(now, asked, &config));
+                delivered.push(asked.len());
+            }
+            if millis % 250 == 0 {
+                pipeline.tick(now, &config);
+            }
+            for _ in 0..pipeline.room(&config) {
+                pipeline.push(now, pick(next), 16384);
+                next += 1;
+            }
+        }
+        assert!(delivered.iter().skip(60).all(|blocks| *blocks >= 400), "{delivered:?}");
     }
 
     #[test]
