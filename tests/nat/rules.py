@@ -100,3 +100,18 @@ def loss(interface, fraction):
     return "".join(
         f'add rule inet loss forward {side} "{interface}" numgen random mod {scale} < {part} drop\n'
         for side in ("iifname", "oifname"))
+
+
+#: where a port mapper (miniupnpd) keeps its mappings; nat hooks run before guard's forward chain
+MAPPER_TABLE = """
+table inet mapper {
+    chain forward { type filter hook forward priority filter - 5; policy accept; }
+    chain prerouting { type nat hook prerouting priority dstnat - 5; policy accept; }
+    chain postrouting { type nat hook postrouting priority srcnat - 5; policy accept; }
+    counter asked { }
+    chain input {
+        type filter hook input priority filter - 5; policy accept;
+        iifname "lan" udp dport { 1900, 5351 } counter name asked
+    }
+}
+"""

@@ -141,6 +141,8 @@ pub struct NodeConfig {
     pub allow_local: bool,
     /// Whether connections are encrypted.
     pub encryption: EncryptionPolicy,
+    /// Ask the router to lead the port to this machine. Never when listening on loopback alone.
+    pub port_mapping: bool,
     /// Threads that read, write and hash.
     pub io_threads: usize,
     /// Folder of the resume state.

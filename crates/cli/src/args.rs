@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use peerage_api::request::EncryptionPolicy;
 
-use crate::units::{parse_duration, parse_rate, parse_size};
+use crate::units::{parse_duration, parse_rate, parse_size, parse_switch};
 
 /// Share files by a link that every BitTorrent client can open, and get what such links name.
 #[derive(Debug, Parser)]
@@ -129,6 +129,9 @@ pub struct Network {
     /// Encrypt connections: off, allow (those who want it), prefer, or require [default: allow]
     #[arg(long, value_name = "POLICY", env = "PEERAGE_ENCRYPTION")]
     pub encryption: Option<EncryptionPolicy>,
+    /// Ask the router to lead the port here: on or off [default: on]
+    #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_PORT_MAPPING")]
+    pub port_mapping: Option<bool>,
 }
 
 /// `peerage share`.

@@ -11,7 +11,7 @@ use peerage_api::reply::Setting;
 use peerage_api::request::{EncryptionPolicy, NodeConfig};
 use toml::de::{DeTable, DeValue};
 
-use crate::units::{parse_duration, parse_rate};
+use crate::units::{parse_duration, parse_rate, parse_switch};
 
 /// One setting: its key, default, what it does, and the check of its text.
 struct Known {
@@ -58,6 +58,12 @@ const KNOWN: &[Known] = &[
         default: "allow",
         help: "Encrypted connections: off, allow (those who want it), prefer, require",
         check: check_encryption,
+    },
+    Known {
+        key: "network.port_mapping",
+        default: "on",
+        help: "Ask the router to lead the port here: on, off",
+        check: |text| parse_switch(text).map(drop),
     },
     Known {
         key: "limits.upload",
@@ -293,6 +299,7 @@ impl Config {
             upload_slots: self.text("limits.upload_slots").parse().ok(),
             allow_local: self.text("network.allow_local") == "true",
             encryption: self.text("network.encryption").parse().unwrap_or_default(),
+            port_mapping: parse_switch(self.text("network.port_mapping")).unwrap_or_default(),
             io_threads: number("store.io_threads"),
             state_dir: state_dir.to_path_buf(),
         }

@@ -1,4 +1,4 @@
-//! Sockets and sessions: TCP, trackers, web seeds, guarded HTTP.
+//! Sockets and sessions: TCP, trackers, web seeds, guarded HTTP, port mapping.
 //!
 //! **What it is.** The mechanism by which a node reaches others. It decides nothing about peers:
 //! that is the pure half's part.
@@ -11,12 +11,13 @@
 //! - No proxy is used: the environment (`http_proxy` and the like) is not read. A proxy would
 //!   resolve names itself, behind the guard's back.
 //!
-//! **Where to start.** [`guard`], then [`http`], then [`tracker`], [`web_seed`] and
-//! [`tracker_server`].
+//! **Where to start.** [`guard`], then [`http`], then [`tracker`], [`web_seed`],
+//! [`tracker_server`] and [`portmap`].
 
 pub mod dns;
 pub mod guard;
 pub mod http;
+pub mod portmap;
 pub mod tcp;
 pub mod tracker;
 pub mod tracker_server;

@@ -43,6 +43,7 @@ impl Context {
         node.upload_limit = network.upload_limit.or(node.upload_limit);
         node.download_limit = network.download_limit.or(node.download_limit);
         node.allow_local |= network.allow_local;
+        node.port_mapping = network.port_mapping.unwrap_or(node.port_mapping);
         node.encryption = network.encryption.unwrap_or(node.encryption);
         Ok(node)
     }

@@ -8,6 +8,7 @@
 //! keep it; kept bytes go straight to the store, and a block to be sent is named, read and written by
 //! `uploads`.
 
+mod mapping;
 mod opening;
 mod outputs;
 mod uploads;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use peerage_api::request::NodeConfig;
 use peerage_base::{ConnId, Instant, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
+use peerage_net::portmap::PortMap;
 use peerage_net::tcp::{
     BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, Received,
 };
@@ -77,6 +79,8 @@ pub(crate) enum News {
     Banned(SocketAddr, String),
     /// A tracker answered, or why not.
     Tracker(String, Result<usize, String>),
+    /// The router leads a port here: its outer address, and how it was asked.
+    PortMapped(SocketAddr, &'static str),
     /// A connection opened.
     Connected(SocketAddr),
     /// A connection closed, with the reason.
@@ -110,6 +114,7 @@ pub(crate) struct Driver {
     pub(crate) store: Store,
     pub(crate) torrents: BTreeMap<TorrentId, Torrent>,
     listener: Listener,
+    mapping: Option<PortMap>,
     /// Nobody is let in before the content is known and checked: what a new peer is told first should be
     /// the truth.
     accepting: bool,
@@ -188,6 +193,7 @@ impl Driver {
             peer: Peer::new(peer_config, local, rng.fork()),
             store: Store::open(store_config, sink)?,
             torrents: BTreeMap::new(),
+            mapping: mapping::start(config, &addrs),
             listener,
             accepting: false,
             connections: HashMap::new(),
@@ -255,6 +261,7 @@ impl Driver {
             // First, as the others are never idle on a busy node, and are looked at below in any case.
             (stream, addr) = self.listener.accept(), if self.accepting => self.on_accept(stream, addr),
             () = self.inbox.wait() => {}
+            status = mapping::changed(&mut self.mapping) => self.on_mapping(status),
             event = self.net.recv() => {
                 if let Some(event) = event {
                     self.on_net(event);
