@@ -143,6 +143,8 @@ pub struct NodeConfig {
     pub encryption: EncryptionPolicy,
     /// Ask the router to lead the port to this machine. Never when listening on loopback alone.
     pub port_mapping: bool,
+    /// Servers that tell how others see us (STUN, RFC 8489): `host:port`. Nobody is asked when there is none.
+    pub stun_servers: Vec<String>,
     /// Threads that read, write and hash.
     pub io_threads: usize,
     /// Folder of the resume state.

@@ -87,6 +87,8 @@ pub enum Command {
     Verify(Verify),
     /// Run a small tracker, HTTP and UDP on one port
     Tracker(Tracker),
+    /// Check whether this machine can share and get, and say what to do where it cannot
+    Doctor(Doctor),
     /// Show where configuration, state and downloads are kept
     Paths,
     /// Show or check the configuration
@@ -130,6 +132,17 @@ pub struct Network {
     #[arg(long, value_name = "POLICY", env = "PEERAGE_ENCRYPTION")]
     pub encryption: Option<EncryptionPolicy>,
     /// Ask the router to lead the port here: on or off [default: on]
+    #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_PORT_MAPPING")]
+    pub port_mapping: Option<bool>,
+}
+
+/// `peerage doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Address and port that will be listened on [default: every address, port 7731]
+    #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Ask the router for a port, and give it back: on or off [default: on]
     #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_PORT_MAPPING")]
     pub port_mapping: Option<bool>,
 }

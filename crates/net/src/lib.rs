@@ -12,12 +12,13 @@
 //!   resolve names itself, behind the guard's back.
 //!
 //! **Where to start.** [`guard`], then [`http`], then [`tracker`], [`web_seed`],
-//! [`tracker_server`] and [`portmap`].
+//! [`tracker_server`], [`portmap`] and [`stun`].
 
 pub mod dns;
 pub mod guard;
 pub mod http;
 pub mod portmap;
+pub mod stun;
 pub mod tcp;
 pub mod tracker;
 pub mod tracker_server;

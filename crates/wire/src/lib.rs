@@ -12,8 +12,8 @@
 //! - Piece payloads are never copied: [`frame`] gives their place in the receive buffer.
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
-//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`mse`] for encrypted starts. The fuzz targets of each
-//! decoder are in `fuzz/` at the top of the repository.
+//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`mse`] for encrypted starts,
+//! [`stun`] for how others see us. The fuzz targets of each decoder are in `fuzz/` at the top of the repository.
 
 mod addr;
 pub mod bencode;
@@ -23,6 +23,7 @@ pub mod handshake;
 pub mod message;
 pub mod mse;
 mod read;
+pub mod stun;
 pub mod text;
 pub mod tracker;
 

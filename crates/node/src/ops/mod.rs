@@ -2,6 +2,7 @@
 
 mod changes;
 mod create;
+mod doctor;
 mod get;
 mod inspect;
 mod selection;
@@ -13,6 +14,7 @@ mod tracker;
 mod verify;
 
 pub use create::create;
+pub use doctor::doctor;
 pub use get::get;
 pub use inspect::inspect;
 pub use share::share;
