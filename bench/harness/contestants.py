@@ -163,8 +163,11 @@ ALL_VERSIONS = ("v1", "v2", "hybrid")
 #: message stream encryption on both sides
 RC4 = (("encryption", "require"),)
 PEERAGE = "peerage"
+#: two of ours would go over TLS
+PLAIN = (("tls", "off"),)
 _LIST = [
-    Contestant(PEERAGE, Peerage, default=False, versions=ALL_VERSIONS),
+    Contestant(PEERAGE, Peerage, default=False, versions=ALL_VERSIONS, options=PLAIN),
+    Contestant(f"{PEERAGE}-tls", Peerage, default=False, options=(("tls", "require"),)),
     Contestant("libtorrent", LimitedLibtorrent, versions=ALL_VERSIONS),
     Contestant("libtorrent-tuned", LimitedLibtorrent, default=False, versions=ALL_VERSIONS,
                options=(("settings", TUNED),)),
@@ -176,7 +179,7 @@ _LIST = [
     Contestant("transmission-3", Transmission3),
     Contestant("transmission-4", Transmission4),
     Contestant("rqbit", Rqbit),
-    Contestant(f"{PEERAGE}-rc4", Peerage, default=False, options=RC4),
+    Contestant(f"{PEERAGE}-rc4", Peerage, default=False, options=RC4 + PLAIN),
     Contestant("libtorrent-rc4", LimitedLibtorrent, default=False, options=RC4),
     Contestant("rtorrent-rc4", RTorrent, default=False, options=RC4),
     Contestant("aria2-rc4", Aria2, default=False, options=RC4),

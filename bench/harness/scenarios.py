@@ -25,6 +25,8 @@ QUICK = ("libtorrent", "libtorrent-tuned", PEERAGE)
 ONE_TO_ONE = ("libtorrent", "libtorrent-tuned", "rtorrent", "aria2", "qbittorrent-5", "rqbit", PEERAGE)
 ANY_VERSION = ("libtorrent", "libtorrent-tuned", "qbittorrent-5", PEERAGE)
 DISK = ("libtorrent", "aria2", "rtorrent", "rqbit", PEERAGE)
+#: two nodes of ours prove who they are; the others are in plain
+AUTHENTICATED = ("libtorrent", "libtorrent-tuned", PEERAGE, f"{PEERAGE}-tls")
 ENCRYPTED = ("libtorrent-rc4", "rtorrent-rc4", "aria2-rc4", "qbittorrent-5-rc4", f"{PEERAGE}-rc4")
 SWARM = ("rtorrent", "libtorrent", "aria2", "qbittorrent-5", "rqbit", PEERAGE)
 SEEDS = ("libtorrent", "libtorrent-tuned", "rtorrent", PEERAGE)
@@ -189,6 +191,8 @@ SCENARIOS = {
         "disk", f"The same, to a real disk (its page cache), {V1}", V1, DISK, on_disk=True),
     "rc4": lambda plan: plan.one_to_one(
         "rc4", f"The same, with message stream encryption (RC4), {V1}", V1, ENCRYPTED),
+    "tls": lambda plan: plan.one_to_one(
+        "tls", f"The same, with TLS between two of ours, {V1}", V1, AUTHENTICATED),
     "foreign": lambda plan: plan.foreign(
         "foreign", "Foreign leechers, by seed", LEECHES, None, 60),
     "paced": lambda plan: plan.foreign(

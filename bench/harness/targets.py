@@ -101,6 +101,10 @@ def judge(scenarios):
         name, fastest = _fastest(rc4, [name for name in ENCRYPTED if not name.startswith(PEERAGE)])
         judgements.append(_judge(rc4.title, _figure(rc4, f"{PEERAGE}-rc4"), fastest, f"the fastest ({name})",
                                  at_least=1.2))
+    if tls := found.get("tls"):
+        ours = _figure(tls, f"{PEERAGE}-tls")
+        judgements.append(_judge(tls.title, ours, _figure(tls, PEERAGE), "our plain TCP", at_least=0.7))
+        judgements.append(_judge(tls.title, ours, _figure(tls, "libtorrent"), "libtorrent's plain TCP", at_least=1.5))
     judgements += _swarms(found)
     judgements += _foreign(found)
     if create := found.get("create"):

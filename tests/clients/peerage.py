@@ -90,8 +90,9 @@ class Peerage(Client):
     name = "peerage"
 
     def __init__(self, limits=None, host="127.0.0.1", netns=None, allow_local=True, extra=(), wrapper=(),
-                 encryption="allow"):
+                 encryption="allow", tls="on"):
         super().__init__(limits, host, netns, encryption)
+        self.tls = tls
         self.wrapper = list(wrapper)
         self.extra = list(extra)
         self.allow_local = allow_local
@@ -119,6 +120,8 @@ class Peerage(Client):
             command.append("--allow-local")
         if self.encryption != "allow":
             command += ["--encryption", self.encryption]
+        if self.tls != "on":
+            command += ["--tls", self.tls]
         command += ["--json", *map(str, self.extra)]
         self.command = command
         self.process = Process(

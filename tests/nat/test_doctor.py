@@ -25,6 +25,7 @@ def doctor(host, folder, *options):
     folder.mkdir(exist_ok=True)
     command = [*tools.peerage(), "--home", folder, "--json", "doctor", *options]
     done = host.run(command, timeout=CLEAN_S, check=False, cwd=folder, env={**os.environ, "NO_COLOR": "1"})
+    assert done.stdout, f"it ended with {done.returncode}: {done.stderr}"
     diagnosis = json.loads(done.stdout)
     assert diagnosis["ok"] == (done.returncode == 0), done.stderr
     return done.returncode, {check["name"]: check for check in diagnosis["checks"]}

@@ -92,6 +92,10 @@ pub enum Event {
     PeerConnected {
         /// Its address.
         addr: String,
+        /// How it is connected.
+        road: Road,
+        /// Who it has proved to be.
+        peer: Option<String>,
     },
     /// A peer was left or left us.
     PeerDisconnected {
@@ -160,6 +164,54 @@ pub struct Progress {
     pub known: usize,
     /// Seconds left at this rate, where it can be told.
     pub eta: Option<u64>,
+    /// How the peer is connected with which most is exchanged.
+    pub road: Option<Road>,
+}
+
+/// How a peer is connected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Road {
+    /// What the peer wire runs on.
+    pub kind: RoadKind,
+    /// Milliseconds there and back, where they were measured.
+    pub rtt_ms: Option<u64>,
+    /// The relay through which it goes; absent: it is direct.
+    pub relay: Option<String>,
+}
+
+/// What the peer wire runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoadKind {
+    /// TCP.
+    Tcp,
+    /// TCP with message stream encryption.
+    Encrypted,
+    /// TLS over TCP: both ends have proved who they are.
+    Tls,
+    /// QUIC: both ends have proved who they are.
+    Quic,
+}
+
+impl std::fmt::Display for Road {
+    /// As in `direct TLS 12 ms`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.relay {
+            Some(relay) => write!(f, "relay {relay}")?,
+            None => f.write_str("direct")?,
+        }
+        f.write_str(match self.kind {
+            RoadKind::Tcp => " TCP",
+            RoadKind::Encrypted => " encrypted TCP",
+            RoadKind::Tls => " TLS",
+            RoadKind::Quic => " QUIC",
+        })?;
+        match self.rtt_ms {
+            Some(0) => f.write_str(" <1 ms"),
+            Some(millis) => write!(f, " {millis} ms"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The stage of a transfer.

@@ -120,6 +120,37 @@ impl std::str::FromStr for EncryptionPolicy {
     }
 }
 
+/// Whether peers prove who they are: TLS between Peerage nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TlsPolicy {
+    /// Nobody does.
+    Off,
+    /// Those who can.
+    #[default]
+    On,
+    /// All, or there is no connection.
+    Require,
+}
+
+/// What a user writes is none of the policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not one of off, on and require")]
+pub struct UnknownTlsPolicy;
+
+impl std::str::FromStr for TlsPolicy {
+    type Err = UnknownTlsPolicy;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTlsPolicy> {
+        match text {
+            "off" => Ok(Self::Off),
+            "on" => Ok(Self::On),
+            "require" => Ok(Self::Require),
+            _ => Err(UnknownTlsPolicy),
+        }
+    }
+}
+
 /// How a node behaves; every part has a sane default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeConfig {
@@ -145,6 +176,8 @@ pub struct NodeConfig {
     pub port_mapping: bool,
     /// Servers that tell how others see us (STUN, RFC 8489): `host:port`. Nobody is asked when there is none.
     pub stun_servers: Vec<String>,
+    /// Whether peers prove who they are.
+    pub tls: TlsPolicy,
     /// Threads that read, write and hash.
     pub io_threads: usize,
     /// Folder of the resume state.

@@ -19,6 +19,20 @@ impl fmt::Debug for PeerId {
     }
 }
 
+impl core::str::FromStr for PeerId {
+    type Err = BadPeerId;
+
+    fn from_str(text: &str) -> Result<Self, BadPeerId> {
+        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).map_err(|_| BadPeerId)?;
+        bytes.try_into().map(Self).map_err(|_| BadPeerId)
+    }
+}
+
+/// Text that is no [`PeerId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a peer's identity: 52 letters and digits of base32")]
+pub struct BadPeerId;
+
 /// SHA-1 of a version 1 info dictionary (BEP 3).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InfoHashV1(pub [u8; 20]);
@@ -116,6 +130,17 @@ mod tests {
         assert_eq!(text.to_uppercase().parse(), Ok(hash));
         assert_eq!("aabb".parse::<InfoHashV1>(), Err(BadHex));
         assert_eq!("zz".repeat(20).parse::<InfoHashV1>(), Err(BadHex));
+    }
+
+    #[test]
+    fn a_peer_id_is_52_letters() {
+        let id = PeerId([0xa5; 32]);
+        assert_eq!(id.to_string().len(), 52);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+        for text in ["", "abc", &id.to_string()[1..], &"1".repeat(52)] {
+            assert_eq!(text.parse::<PeerId>(), Err(BadPeerId), "{text}");
+        }
     }
 
     #[test]

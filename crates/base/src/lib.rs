@@ -11,11 +11,13 @@
 //!
 //! **Where to start.** [`time`], then [`id`], then [`limits`].
 
+pub mod contact;
 pub mod id;
 pub mod limits;
 pub mod rng;
 pub mod time;
 
+pub use contact::Contact;
 pub use id::{ConnId, InfoHashV1, InfoHashV2, InfoHashes, PeerId, TorrentId};
 pub use rng::Rng;
 pub use time::{Duration, Instant};

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage_api::request::EncryptionPolicy;
+use peerage_api::request::{EncryptionPolicy, TlsPolicy};
 
 use crate::units::{parse_duration, parse_rate, parse_size, parse_switch};
 
@@ -134,6 +134,9 @@ pub struct Network {
     /// Ask the router to lead the port here: on or off [default: on]
     #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_PORT_MAPPING")]
     pub port_mapping: Option<bool>,
+    /// TLS between Peerage nodes: off, on, or require (no other connections) [default: on]
+    #[arg(long, value_name = "POLICY", env = "PEERAGE_TLS")]
+    pub tls: Option<TlsPolicy>,
 }
 
 /// `peerage doctor`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::Setting;
-use peerage_api::request::{EncryptionPolicy, NodeConfig};
+use peerage_api::request::{EncryptionPolicy, NodeConfig, TlsPolicy};
 use toml::de::{DeTable, DeValue};
 
 use crate::units::{parse_duration, parse_rate, parse_switch};
@@ -70,6 +70,12 @@ const KNOWN: &[Known] = &[
         default: "",
         help: "Servers that tell how others see us, host:port, with commas between; empty: nobody is asked",
         check: check_servers,
+    },
+    Known {
+        key: "network.tls",
+        default: "on",
+        help: "TLS between Peerage nodes: off, on, require (no other connections)",
+        check: check_tls,
     },
     Known {
         key: "limits.upload",
@@ -166,6 +172,10 @@ fn check_servers(text: &str) -> Result<(), String> {
 /// The parts of a list with commas.
 fn servers(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|server| !server.is_empty())
+}
+
+fn check_tls(text: &str) -> Result<(), String> {
+    text.parse::<TlsPolicy>().map(drop).map_err(|error| error.to_string())
 }
 
 fn check_bool(text: &str) -> Result<(), String> {
@@ -332,6 +342,7 @@ impl Config {
             encryption: self.text("network.encryption").parse().unwrap_or_default(),
             port_mapping: parse_switch(self.text("network.port_mapping")).unwrap_or_default(),
             stun_servers: servers(self.text("network.stun_servers")).map(str::to_owned).collect(),
+            tls: self.text("network.tls").parse().unwrap_or_default(),
             io_threads: number("store.io_threads"),
             state_dir: state_dir.to_path_buf(),
         }

@@ -158,6 +158,9 @@ impl Output {
             (peers, _) => counted(peers, "peer"),
         };
         let mut detail = peers;
+        if let Some(road) = &progress.road {
+            detail += &format!(" ({road})");
+        }
         let moving = progress.down_rate > 0 && progress.stage != Stage::Paused;
         if moving || progress.stage == Stage::Downloading {
             detail += &format!(", down {}/s", units::size(progress.down_rate));

@@ -10,7 +10,7 @@ use crate::name::printable;
 use core::{fmt, ops::RangeInclusive, str::FromStr};
 use data_encoding::{BASE32, HEXLOWER_PERMISSIVE};
 use peerage_base::{
-    InfoHashV1, InfoHashV2, InfoHashes,
+    Contact, InfoHashV1, InfoHashV2, InfoHashes,
     limits::{TRACKERS_MAX, WEB_SEEDS_MAX},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -20,6 +20,9 @@ pub const LINK_BYTES_MAX: usize = 64 * 1024;
 
 /// Peers taken from one link.
 pub const LINK_PEERS_MAX: usize = 100;
+
+/// Peers with an identity taken from one link.
+pub const LINK_CONTACTS_MAX: usize = 16;
 
 /// Ranges of files taken from one link.
 pub const LINK_RANGES_MAX: usize = 1000;
@@ -41,6 +44,8 @@ pub struct Magnet {
     pub trackers: Vec<String>,
     /// `x.pe`: peers, as `host:port` or `[v6]:port`, not checked further.
     pub peers: Vec<String>,
+    /// `x.pg`: peers that prove who they are, Peerage's own parameter. Malformed ones are passed over.
+    pub contacts: Vec<Contact>,
     /// `ws`: web seed URLs, not checked.
     pub web_seeds: Vec<String>,
     /// `so`: indexes of the files to fetch (BEP 53); empty means all. Pads are counted.
@@ -72,6 +77,9 @@ impl Magnet {
                 if has_port {
                     push_url(&mut self.peers, value, LINK_PEERS_MAX);
                 }
+            }
+            "x.pg" if self.contacts.len() < LINK_CONTACTS_MAX => {
+                self.contacts.extend(decoded(value).parse::<Contact>().ok());
             }
             "so" => self.take_ranges(&decoded(value)),
             _ => {}
@@ -196,6 +204,9 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 /// libtorrent does not decode `x.pe`, so an address must stay as it is.
 const PEER: &AsciiSet = &VALUE.remove(b':').remove(b'[').remove(b']');
 
+/// Short and easy to read: nothing of a contact but `%`, `&` and the like has a meaning in a link.
+const CONTACT: &AsciiSet = &PEER.remove(b',').remove(b'/');
+
 impl fmt::Display for Magnet {
     /// With one `xt`: the version 1 hash where there is one. The version 2 hash then goes into
     /// `x.pgv2`, which other programs pass over.
@@ -220,6 +231,9 @@ impl fmt::Display for Magnet {
         }
         for peer in &self.peers {
             write!(f, "&x.pe={}", utf8_percent_encode(peer, PEER))?;
+        }
+        for contact in &self.contacts {
+            write!(f, "&x.pg={}", utf8_percent_encode(&contact.to_string(), CONTACT))?;
         }
         for (index, range) in self.select.iter().enumerate() {
             f.write_str(if index == 0 { "&so=" } else { "," })?;

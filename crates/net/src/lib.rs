@@ -1,4 +1,4 @@
-//! Sockets and sessions: TCP, trackers, web seeds, guarded HTTP, port mapping.
+//! Sockets and sessions: roads to peers, trackers, web seeds, guarded HTTP, port mapping.
 //!
 //! **What it is.** The mechanism by which a node reaches others. It decides nothing about peers:
 //! that is the pure half's part.
@@ -11,15 +11,16 @@
 //! - No proxy is used: the environment (`http_proxy` and the like) is not read. A proxy would
 //!   resolve names itself, behind the guard's back.
 //!
-//! **Where to start.** [`guard`], then [`http`], then [`tracker`], [`web_seed`],
-//! [`tracker_server`], [`portmap`] and [`stun`].
+//! **Where to start.** [`road`] for what peers speak on; [`guard`], then [`http`], then [`tracker`],
+//! [`web_seed`] and [`tracker_server`] for the rest; [`portmap`] and [`stun`] for what stands between.
 
 pub mod dns;
 pub mod guard;
 pub mod http;
+pub mod identity;
 pub mod portmap;
+pub mod road;
 pub mod stun;
-pub mod tcp;
 pub mod tracker;
 pub mod tracker_server;
 pub mod web_seed;

@@ -13,6 +13,7 @@
 //! **Where to start.** `ops` for what users ask, `driver` for how it is done.
 
 mod driver;
+mod identity;
 mod inbox;
 mod link;
 mod ops;

@@ -7,7 +7,7 @@
 //! What is not judged here: ranges ([`crate::addr::Ranges`]) and bans; the caller asks first.
 
 use crate::event::Source;
-use peerage_base::{Duration, Instant, Rng, limits::CANDIDATES_MAX};
+use peerage_base::{Duration, Instant, PeerId, Rng, limits::CANDIDATES_MAX};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -45,6 +45,8 @@ pub struct Backoff {
 pub enum Ending {
     /// It was never opened, or no handshake came.
     Failed,
+    /// It was closed to be opened again at once, on another road.
+    Again,
     /// It was open and did some good, or lasted.
     Useful,
     /// It was open for a moment only.
@@ -65,6 +67,15 @@ enum State {
     Dead,
 }
 
+/// Who is expected at an address to prove who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// This peer, by the user's word or the link's: nobody else will do.
+    Of(PeerId),
+    /// Whoever it is: it said itself that it could.
+    Any,
+}
+
 #[derive(Clone, Debug)]
 struct Candidate {
     source: Source,
@@ -76,6 +87,10 @@ struct Candidate {
     proven: bool,
     /// Dialled the other way than usual next: encrypted instead of in plain, or the reverse.
     turned: bool,
+    /// Who is expected there.
+    key: Option<Key>,
+    /// Who is there said that it could prove who it is, and did not.
+    lied: bool,
     /// Random: the order among equals, so that a swarm does not dial one peer all at once.
     lot: u32,
 }
@@ -154,10 +169,18 @@ impl Candidates {
         let lot = rng.next_u32();
         let teller = teller.filter(|_| source == Source::Pex);
         let state = State::Idle(now);
-        self.by_addr.insert(
-            addr,
-            Candidate { source, teller, state, failures: 0, proven: false, turned: false, lot },
-        );
+        let fresh = Candidate {
+            source,
+            teller,
+            state,
+            failures: 0,
+            proven: false,
+            turned: false,
+            key: None,
+            lied: false,
+            lot,
+        };
+        self.by_addr.insert(addr, fresh);
         true
     }
 
@@ -243,6 +266,46 @@ impl Candidates {
         self.by_addr.get(&addr).is_some_and(|candidate| candidate.turned)
     }
 
+    /// Tells who is expected at a known address. The user's word stays.
+    pub fn set_key(&mut self, addr: SocketAddr, key: Key) {
+        if let Some(candidate) = self.by_addr.get_mut(&addr)
+            && !matches!(candidate.key, Some(Key::Of(_)))
+        {
+            candidate.key = Some(key);
+        }
+    }
+
+    /// Who is expected at an address.
+    #[must_use]
+    pub fn key(&self, addr: SocketAddr) -> Option<Key> {
+        self.by_addr.get(&addr).and_then(|candidate| candidate.key)
+    }
+
+    /// Who was expected did not show: what the one there said of itself counts no more.
+    pub fn forget_key(&mut self, addr: SocketAddr) {
+        if let Some(candidate) = self.by_addr.get_mut(&addr)
+            && candidate.key == Some(Key::Any)
+        {
+            candidate.key = None;
+            candidate.lied = true;
+        }
+    }
+
+    /// Whether who is at an address once said that it could prove who it is, and did not.
+    #[must_use]
+    pub fn lied(&self, addr: SocketAddr) -> bool {
+        self.by_addr.get(&addr).is_some_and(|candidate| candidate.lied)
+    }
+
+    /// An address that waits need not wait longer.
+    pub fn wake(&mut self, now: Instant, addr: SocketAddr) {
+        if let Some(candidate) = self.by_addr.get_mut(&addr)
+            && let State::Idle(at) = &mut candidate.state
+        {
+            *at = now.min(*at);
+        }
+    }
+
     /// The connection, or the dial, ended.
     pub fn ended(&mut self, now: Instant, addr: SocketAddr, ending: Ending, rng: &mut Rng) {
         let Some(candidate) = self.by_addr.get_mut(&addr) else { return };
@@ -251,6 +314,10 @@ impl Candidates {
         let wait = match ending {
             Ending::Never => {
                 candidate.state = State::Dead;
+                return;
+            }
+            Ending::Again => {
+                candidate.state = State::Idle(now);
                 return;
             }
             Ending::Useful => {

@@ -1,6 +1,6 @@
 //! What a peer is told when it starts.
 
-use peerage_base::{Duration, limits};
+use peerage_base::{Duration, PeerId, limits};
 use std::net::IpAddr;
 
 /// Who and where we are.
@@ -10,6 +10,8 @@ pub struct Local {
     pub peer_id: [u8; 20],
     /// The port on which others reach us; 0 when none.
     pub listen_port: u16,
+    /// Who we are on authenticated roads; `None`: there are none.
+    pub key: Option<PeerId>,
     /// Specific addresses on which we listen. A nearby range (loopback, RFC 1918, link-local, unique
     /// local) in which one of them lies is open for addresses that strangers name. Leave it empty
     /// when listening on all interfaces.
@@ -28,6 +30,18 @@ pub enum Encryption {
     /// With those who can: dialled encrypted first, in plain when that fails.
     Prefer,
     /// With RC4, or not at all.
+    Require,
+}
+
+/// Whether peers prove who they are: with TLS between Peerage nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Authentication {
+    /// Nobody does.
+    Off,
+    /// Those who can.
+    #[default]
+    Prefer,
+    /// All, or there is no connection.
     Require,
 }
 
@@ -71,6 +85,10 @@ pub struct Config {
     pub num_want: u32,
     /// Whether connections are encrypted.
     pub encryption: Encryption,
+    /// Whether peers prove who they are.
+    pub authentication: Authentication,
+    /// Whether QUIC may be dialled.
+    pub quic: bool,
 }
 
 impl Default for Config {
@@ -93,6 +111,8 @@ impl Default for Config {
             inflight_bytes_max: 24 * 1024 * 1024,
             num_want: 200,
             encryption: Encryption::default(),
+            authentication: Authentication::default(),
+            quic: false,
         }
     }
 }

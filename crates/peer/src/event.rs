@@ -1,8 +1,8 @@
 //! What goes into a peer and what comes out.
 
+use crate::road::{Road, RoadKind};
 use crate::trackers::{AnnounceRequest, TrackerId};
-use peerage_base::ConnId;
-use peerage_base::{Duration, InfoHashes, TorrentId};
+use peerage_base::{ConnId, Contact, Duration, InfoHashes, PeerId, TorrentId};
 use peerage_swarm::{Block, Content, Event, Reason, WebSeedId};
 use std::net::SocketAddr;
 
@@ -31,6 +31,8 @@ pub struct TorrentParams {
     pub trackers: Vec<Vec<String>>,
     /// Peers that the user or the link (`x.pe`) names: any range, always tried again.
     pub peers: Vec<SocketAddr>,
+    /// Peers that prove who they are, as the user or the link names them.
+    pub contacts: Vec<Contact>,
     /// URLs of web seeds (BEP 19).
     pub web_seeds: Vec<String>,
     /// Settings of its machine. `inflight_bytes_max` is overruled by the peer's own budget.
@@ -47,6 +49,7 @@ impl TorrentParams {
             private: false,
             trackers: Vec::new(),
             peers: Vec::new(),
+            contacts: Vec::new(),
             web_seeds: Vec::new(),
             config: peerage_swarm::Config::default(),
         }
@@ -72,6 +75,9 @@ pub enum AddError {
 pub enum PeerChange {
     /// The dial succeeded ([`Output::Dial`]); our handshake follows as an output.
     Connected,
+    /// The other end has proved who it is, on this road: before [`PeerChange::Connected`] of a dial, and
+    /// before the first frame of an incoming connection.
+    Authenticated(RoadKind, PeerId),
     /// The connection, or the dial, ended; with the driver's reason in words. Also fine after
     /// [`Output::Disconnect`].
     Closed(String),
@@ -125,6 +131,9 @@ pub enum CloseReason {
     /// The peer is we ourselves.
     #[error("connected to ourselves")]
     SelfConnection,
+    /// It is dialled again, over TLS.
+    #[error("goes on over TLS")]
+    Upgrade,
     /// There is a connection with this peer already.
     #[error("connected twice")]
     Duplicate,
@@ -151,9 +160,11 @@ pub enum Output {
         conn: ConnId,
         /// For which torrent.
         torrent: TorrentId,
-        /// Where.
+        /// Where; a [`peerage_base::contact::placeholder`] for a road that finds its way by a key.
         addr: SocketAddr,
-        /// The info hash to encrypt the start with; `None`: it is plain.
+        /// How.
+        road: Road,
+        /// For [`Road::Tcp`]: the info hash to encrypt the start with; `None`: it is plain.
         encrypt: Option<[u8; 20]>,
     },
     /// Send these bytes (the handshake, whole frames), in the order of the outputs.

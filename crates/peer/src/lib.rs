@@ -24,16 +24,18 @@ pub mod candidates;
 pub mod config;
 pub mod event;
 mod peer;
+pub mod road;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stats;
 pub mod trackers;
 
 pub use bans::Bans;
-pub use config::{Config, Encryption, Local};
+pub use config::{Authentication, Config, Encryption, Local};
 pub use event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Source, TorrentParams};
 pub use peer::Peer;
 pub use peerage_swarm::{Block, Content, Event, Handshake, StoreEvent, WebChange, WebSeedId};
+pub use road::{Road, RoadKind};
 pub use stats::{PeerInfo, Stats};
 pub use trackers::{AnnounceEvent, AnnounceReply, AnnounceRequest, INTERVAL_MAX, TrackerFailure, TrackerId};
 

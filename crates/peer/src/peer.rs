@@ -7,7 +7,7 @@ use crate::event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Sour
 use crate::trackers::{Announcer, Trackers};
 use crate::{Config, Local, PeerInfo, Stats, TORRENTS_MAX};
 use conns::{Conns, Stage};
-use peerage_base::{ConnId, Duration, InfoHashes, Instant, Rng, TorrentId};
+use peerage_base::{ConnId, Contact, Duration, InfoHashes, Instant, Rng, TorrentId};
 use peerage_swarm::{Block, Bucket, Content, Message, StoreEvent, Swarm, WebChange, WebSeedId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -19,6 +19,7 @@ mod connect;
 mod conns;
 mod dial;
 mod drain;
+mod roads;
 mod torrent;
 
 /// The whole peer.
@@ -34,6 +35,8 @@ pub struct Peer {
     announcer: Announcer,
     ranges: Ranges,
     bans: Bans,
+    /// Peers that are dialled by their keys, by what stands for them among the candidates.
+    contacts: BTreeMap<SocketAddr, Contact>,
     conns: Conns,
     torrents: BTreeMap<TorrentId, Torrent>,
     by_hash: BTreeMap<[u8; 20], TorrentId>,
@@ -79,6 +82,7 @@ impl Peer {
             rng,
             announcer,
             bans: Bans::default(),
+            contacts: BTreeMap::new(),
             conns: Conns::default(),
             torrents: BTreeMap::new(),
             by_hash: BTreeMap::new(),
@@ -141,7 +145,7 @@ impl Peer {
         for hash in params.hashes.wire() {
             self.by_hash.insert(hash, id);
         }
-        let TorrentParams { hashes, content, private, trackers, peers, web_seeds, config } = params;
+        let TorrentParams { hashes, content, private, trackers, peers, contacts, web_seeds, config } = params;
         let torrent = self.torrent(hashes, private, config);
         self.torrents.insert(id, torrent);
         self.add_trackers(now, id, trackers);
@@ -150,6 +154,9 @@ impl Peer {
         }
         if let Some(content) = content {
             self.set_content(now, id, content);
+        }
+        for contact in &contacts {
+            self.add_contact(now, id, contact);
         }
         for addr in peers {
             self.add_peer(now, id, addr);
@@ -272,6 +279,7 @@ impl Peer {
     pub fn handle_peer(&mut self, now: Instant, conn: ConnId, change: PeerChange) {
         self.now = now;
         match change {
+            PeerChange::Authenticated(road, key) => self.on_authenticated(conn, road, key),
             PeerChange::Connected => self.on_connected(now, conn),
             PeerChange::Closed(_) => self.on_closed(now, conn),
             PeerChange::Writable { bytes } => {
@@ -459,8 +467,11 @@ impl Peer {
     #[must_use]
     pub fn peers(&self, id: TorrentId) -> Vec<PeerInfo> {
         let Some(torrent) = self.torrents.get(&id) else { return Vec::new() };
-        let info = |stats: peerage_swarm::PeerStats| PeerInfo { conn: stats.conn, addr: stats.addr, stats };
-        torrent.swarm.peers().into_iter().map(info).collect()
+        let info = |stats: peerage_swarm::PeerStats| {
+            let conn = self.conns.get(stats.conn)?;
+            Some(PeerInfo { conn: conn.id, addr: conn.addr, road: conn.road, key: conn.key, stats })
+        };
+        torrent.swarm.peers().into_iter().filter_map(info).collect()
     }
 
     /// Whether an address is banned, and why.

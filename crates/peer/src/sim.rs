@@ -26,7 +26,7 @@ use crate::{Peer, PeerChange};
 use events::{Event, Events};
 use link::{Link, LinkId};
 use node::Node;
-use peerage_base::{ConnId, Duration, Instant, Rng, TorrentId};
+use peerage_base::{ConnId, Duration, Instant, PeerId, Rng, TorrentId};
 use std::net::SocketAddr;
 use trackers::Tracker;
 
@@ -169,6 +169,12 @@ impl Net {
     #[must_use]
     pub fn addr(&self, id: NodeId) -> SocketAddr {
         self.nodes[id.0].addr
+    }
+
+    /// A node's key.
+    #[must_use]
+    pub fn key(&self, id: NodeId) -> PeerId {
+        self.nodes[id.0].key
     }
 
     /// A node's machine, to look at.

@@ -1,6 +1,7 @@
 //! Counters.
 
-use peerage_base::ConnId;
+use crate::road::RoadKind;
+use peerage_base::{ConnId, PeerId};
 use peerage_swarm::PeerStats;
 use std::net::SocketAddr;
 
@@ -36,6 +37,10 @@ pub struct PeerInfo {
     pub conn: ConnId,
     /// The other end.
     pub addr: SocketAddr,
+    /// What it runs on.
+    pub road: RoadKind,
+    /// Who the other end has proved to be.
+    pub key: Option<PeerId>,
     /// What the torrent's machine knows of it.
     pub stats: PeerStats,
 }

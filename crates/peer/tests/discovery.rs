@@ -77,7 +77,7 @@ fn a_private_torrent_exchanges_no_peers() {
     net.run_for(Duration::from_secs(200));
     for id in &leechers {
         assert_eq!(net.peer(*id).stats().connections, 1);
-        assert_eq!(net.dialled(*id), [net.addr(hub)]);
+        assert!(net.dialled(*id).iter().all(|addr| *addr == net.addr(hub)));
     }
 }
 

@@ -4,6 +4,7 @@
 use peerage_base::Duration;
 use peerage_content::metainfo::Version;
 use peerage_peer::sim::{Content, How, Net, NodeSpec};
+use peerage_peer::{Authentication, Config};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -37,6 +38,8 @@ fn a_long_fat_line_is_filled() {
     let line = NodeSpec {
         latency: Duration::from_millis(40),
         window: 8 * MIB as usize,
+        // Two round trips to find out that both could use TLS would count too.
+        config: Config { authentication: Authentication::Off, ..Config::default() },
         ..NodeSpec::with_rates(rate, rate)
     };
     let (seed, leecher) = (net.add(line.clone()), net.add(line));

@@ -4,6 +4,7 @@ use crate::{
     Bitfield, Config, Handshake, Message, Meter, choker::Contender, pex::Exchange, requests::Pipeline,
     upload::Uploads,
 };
+use peerage_base::contact::is_placeholder;
 use peerage_base::{ConnId, Duration, Instant, limits};
 use peerage_wire::extension::Ids;
 use std::net::SocketAddr;
@@ -194,6 +195,9 @@ impl Peer {
 
     /// Where it listens, as far as we know.
     pub(crate) fn listens_at(&self) -> Option<SocketAddr> {
+        if is_placeholder(self.addr.ip()) {
+            return None;
+        }
         if self.outgoing {
             return Some(self.addr);
         }

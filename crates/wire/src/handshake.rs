@@ -21,6 +21,8 @@ const EXTENSION: Bit = (5, 0x10);
 const DHT: Bit = (7, 0x01);
 const FAST: Bit = (7, 0x04);
 const V2: Bit = (7, 0x10);
+/// Peerage's own, where no BEP has one.
+const TLS: Bit = (3, 0x50);
 
 /// What each side says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +65,18 @@ impl Handshake {
     #[must_use]
     pub fn with_dht(self) -> Self {
         self.with(DHT)
+    }
+
+    /// Sets the bits that say: I take TLS on this port, and prove there who I am.
+    #[must_use]
+    pub fn with_tls(self) -> Self {
+        self.with(TLS)
+    }
+
+    /// Whether the sender takes TLS on its port. Only Peerage says and asks.
+    #[must_use]
+    pub fn tls(&self) -> bool {
+        self.has(TLS)
     }
 
     /// Whether the sender speaks the extension protocol (BEP 10).
@@ -120,7 +134,7 @@ impl Handshake {
     }
 
     fn has(&self, (index, mask): Bit) -> bool {
-        self.reserved.get(index).is_some_and(|byte| byte & mask != 0)
+        self.reserved.get(index).is_some_and(|byte| byte & mask == mask)
     }
 }
 

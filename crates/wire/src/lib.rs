@@ -12,8 +12,9 @@
 //! - Piece payloads are never copied: [`frame`] gives their place in the receive buffer.
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
-//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`mse`] for encrypted starts,
-//! [`stun`] for how others see us. The fuzz targets of each decoder are in `fuzz/` at the top of the repository.
+//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`start`] and [`mse`] for how connections
+//! begin, [`stun`] for how others see us. The fuzz targets of each decoder are in `fuzz/` at the top of the
+//! repository.
 
 mod addr;
 pub mod bencode;
@@ -23,6 +24,7 @@ pub mod handshake;
 pub mod message;
 pub mod mse;
 mod read;
+pub mod start;
 pub mod stun;
 pub mod text;
 pub mod tracker;

@@ -33,8 +33,6 @@ pub use exchange::Cipher;
 pub use listener::Listener;
 pub use opener::Opener;
 
-use crate::handshake::PROTOCOL;
-
 /// Bytes of a public key.
 pub const KEY_LEN: usize = 96;
 /// Random bytes that may follow or precede each part.
@@ -135,26 +133,4 @@ pub enum Progress {
     Send(Vec<u8>),
     /// It is done, after these bytes are sent.
     Done(Vec<u8>, Established),
-}
-
-/// What the first bytes of an incoming connection are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// A plain handshake (BEP 3).
-    Plain,
-    /// Something else: if anything, an encrypted start.
-    Encrypted,
-    /// Too few bytes to tell.
-    Unknown,
-}
-
-/// Tells a plain start from an encrypted one, by its first bytes.
-#[must_use]
-pub fn start(first: &[u8]) -> Start {
-    let len = first.len().min(PROTOCOL.len());
-    match first.get(..len) == PROTOCOL.get(..len) {
-        true if len == PROTOCOL.len() => Start::Plain,
-        true => Start::Unknown,
-        false => Start::Encrypted,
-    }
 }

@@ -50,6 +50,7 @@ impl Context {
         node.allow_local |= network.allow_local;
         node.port_mapping = network.port_mapping.unwrap_or(node.port_mapping);
         node.encryption = network.encryption.unwrap_or(node.encryption);
+        node.tls = network.tls.unwrap_or(node.tls);
         node
     }
 }

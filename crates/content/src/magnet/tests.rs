@@ -1,6 +1,7 @@
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "test values are known")]
 
 use super::*;
+use peerage_base::PeerId;
 use proptest::prelude::*;
 
 const V1: &str = "aabbccddeeff00112233445566778899aabbccdd";
@@ -26,6 +27,11 @@ fn the_printed_form_is_fixed() {
         len: Some(12345),
         trackers: vec!["http://t.example/announce?x=1&y=2".into(), "udp://t.example:80".into()],
         peers: vec!["127.0.0.1:6881".into(), "[::1]:6881".into()],
+        contacts: vec![Contact {
+            tcp: vec!["127.0.0.1:6881".parse().unwrap(), "[::1]:6881".parse().unwrap()],
+            relay: Some("https://r.example/?a=1&b".into()),
+            ..Contact::new(PeerId([0; 32]))
+        }],
         web_seeds: vec!["https://w.example/f/".into()],
         select: vec![0..=0, 2..=2, 4..=4, 6..=8],
     };
@@ -35,13 +41,25 @@ fn the_printed_form_is_fixed() {
         format!(
             "magnet:?xt=urn:btih:{V1}&dn=my%20holiday%20%26%20more&xl=12345\
              &tr=http%3A%2F%2Ft.example%2Fannounce%3Fx%3D1%26y%3D2&tr=udp%3A%2F%2Ft.example%3A80\
-             &ws=https%3A%2F%2Fw.example%2Ff%2F&x.pe=127.0.0.1:6881&x.pe=[::1]:6881&so=0,2,4,6-8&x.pgv2=1220{V2}"
+             &ws=https%3A%2F%2Fw.example%2Ff%2F&x.pe=127.0.0.1:6881&x.pe=[::1]:6881\
+             &x.pg={NOBODY},tcp/127.0.0.1:6881,tcp/[::1]:6881,relay/https://r.example/%3Fa%3D1%26b\
+             &so=0,2,4,6-8&x.pgv2=1220{V2}",
+            NOBODY = "a".repeat(52)
         )
     );
     assert_eq!(parse(&text), magnet);
     // Some programs refuse a second one.
     assert_eq!(text.matches("xt=").count(), 1);
     assert_eq!(Magnet::new(v2()).to_string(), format!("magnet:?xt=urn:btmh:1220{V2}"));
+}
+
+#[test]
+fn a_malformed_contact_is_passed_over() {
+    let good = Contact::new(PeerId([7; 32]));
+    let text = format!("magnet:?xt=urn:btih:{V1}&x.pg=me&x.pg={good},tcp/somewhere&x.pg={good}");
+    assert_eq!(parse(&text).contacts, std::slice::from_ref(&good));
+    let many = format!("&x.pg={good}").repeat(100);
+    assert_eq!(parse(&format!("magnet:?xt=urn:btih:{V1}{many}")).contacts.len(), LINK_CONTACTS_MAX);
 }
 
 #[test]
@@ -133,6 +151,7 @@ proptest! {
         len in any::<Option<u64>>(),
         trackers in urls(),
         web_seeds in urls(),
+        ids in proptest::collection::btree_set(any::<[u8; 32]>(), 0..3),
         peers in proptest::collection::btree_set("[a-z0-9.%&=]{1,10}:[1-9][0-9]{0,3}", 0..4),
         select in proptest::collection::vec((any::<u32>(), 0..5u32), 0..5),
     ) {
@@ -142,6 +161,7 @@ proptest! {
             len,
             trackers,
             peers: peers.into_iter().collect(),
+            contacts: ids.into_iter().map(|id| Contact::new(PeerId(id))).collect(),
             web_seeds,
             select: select.into_iter().map(|(first, more)| first..=first.saturating_add(more)).collect(),
         };

@@ -21,20 +21,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use peerage_api::request::NodeConfig;
-use peerage_base::{ConnId, Instant, Rng, TorrentId};
+use peerage_api::event::Road;
+use peerage_api::request::{NodeConfig, TlsPolicy};
+use peerage_base::{ConnId, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
 use peerage_net::portmap::PortMap;
-use peerage_net::tcp::{
-    BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, Received,
+use peerage_net::road::{
+    BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, Received, Tls,
 };
-use peerage_peer::{AnnounceReply, BlockVerdict, Encryption, Peer, PeerChange, TrackerFailure, TrackerId};
+use peerage_peer::{
+    AnnounceReply, Authentication, BlockVerdict, Encryption, Peer, PeerChange, PeerInfo, TrackerFailure,
+    TrackerId,
+};
 use peerage_store::{Report, ReportSink, Store, StoreConfig, TorrentStore};
 use peerage_swarm::{Block, Event, StoreEvent, WebChange, WebSeedId};
 use peerage_wire::frame::Frame;
 use peerage_wire::handshake::Handshake;
 use tokio::sync::mpsc;
 
+use crate::identity::{self, IdentityError};
 use crate::inbox::Inbox;
 use opening::Opening;
 use uploads::{ReadDone, Uploads};
@@ -82,7 +87,7 @@ pub(crate) enum News {
     /// The router leads a port here: its outer address, and how it was asked.
     PortMapped(SocketAddr, &'static str),
     /// A connection opened.
-    Connected(SocketAddr),
+    Connected(SocketAddr, Road, Option<PeerId>),
     /// A connection closed, with the reason.
     Disconnected(SocketAddr, String),
 }
@@ -91,11 +96,15 @@ pub(crate) enum News {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     #[error(transparent)]
-    Listen(#[from] peerage_net::tcp::ListenError),
+    Listen(#[from] peerage_net::road::ListenError),
     #[error(transparent)]
     Store(#[from] peerage_store::StoreError),
     #[error("the system gives no random numbers: {0}")]
     Entropy(getrandom::Error),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("the node's key cannot be used: {0}")]
+    Tls(String),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
 }
@@ -105,6 +114,15 @@ pub(crate) struct Torrent {
     pub store: TorrentStore,
     pub info: Arc<Info>,
     pub hashes: Arc<Hashes>,
+}
+
+/// Who a node is for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The one that links name, in each run.
+    Known,
+    /// Somebody new in each run.
+    Anyone,
 }
 
 /// The running node.
@@ -121,6 +139,9 @@ pub(crate) struct Driver {
     connections: HashMap<ConnId, Link>,
     openings: HashMap<ConnId, Opening>,
     encryption: Encryption,
+    authentication: Authentication,
+    key: Option<PeerId>,
+    tls: Option<Tls>,
     /// For keys and paddings of encrypted starts.
     rng: Rng,
     uploads: Uploads,
@@ -141,13 +162,15 @@ pub(crate) struct Driver {
 struct Link {
     connection: Connection,
     addr: SocketAddr,
+    road: Road,
     /// What an incoming encrypted start was about: the handshake must name the same torrent.
     info_hash: Option<[u8; 20]>,
 }
 
 impl Driver {
     /// Opens the port and starts the threads.
-    pub(crate) fn start(config: &NodeConfig) -> Result<Self, StartError> {
+    pub(crate) fn start(config: &NodeConfig, who: Who) -> Result<Self, StartError> {
+        let (key, tls) = prove(config, who)?;
         let listener = match config.listen {
             Some(addr) => Listener::bind(addr)?,
             None => Listener::bind_any(config.port)?,
@@ -169,6 +192,7 @@ impl Driver {
         let local = peerage_peer::Local {
             peer_id: peer_id(&mut rng),
             listen_port: addrs.first().map_or(0, SocketAddr::port),
+            key,
             addresses: config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
         let peer_config = peerage_peer::Config {
@@ -179,6 +203,7 @@ impl Driver {
             download_rate_max: config.download_limit,
             inflight_bytes_max: INFLIGHT_BYTES_MAX,
             encryption: opening::policy(config.encryption),
+            authentication: opening::authentication(config.tls),
             ..peerage_peer::Config::default()
         };
         let web = web::client(config.allow_local);
@@ -199,6 +224,9 @@ impl Driver {
             connections: HashMap::new(),
             openings: HashMap::new(),
             encryption: opening::policy(config.encryption),
+            authentication: opening::authentication(config.tls),
+            key,
+            tls,
             rng,
             uploads: Uploads::start(config.io_threads, &inbox).map_err(StartError::Thread)?,
             writes: Writes::default(),
@@ -222,6 +250,22 @@ impl Driver {
     /// Addresses that accept connections.
     pub(crate) fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listener.local_addrs()
+    }
+
+    /// Who this node is on roads that prove it.
+    pub(crate) fn key(&self) -> Option<PeerId> {
+        self.key
+    }
+
+    /// How the peer is connected with which a torrent exchanges most.
+    pub(crate) fn busiest_road(&self, torrent: TorrentId) -> Option<Road> {
+        let peers = self.peer.peers(torrent);
+        let moved = |peer: &&PeerInfo| {
+            let stats = &peer.stats;
+            (stats.download_rate + stats.upload_rate, stats.downloaded + stats.uploaded)
+        };
+        let busiest = peers.iter().max_by_key(moved)?;
+        self.connections.get(&busiest.conn).map(|link| link.road.clone())
     }
 
     /// Whether last announces are still under way.
@@ -461,6 +505,17 @@ impl Driver {
             None => false,
         }
     }
+}
+
+/// Our key, and what proves that we hold it.
+fn prove(config: &NodeConfig, who: Who) -> Result<(Option<PeerId>, Option<Tls>), StartError> {
+    let identity = match (config.tls, who) {
+        (TlsPolicy::Off, _) => return Ok((None, None)),
+        (_, Who::Known) => identity::kept(&config.state_dir)?,
+        (_, Who::Anyone) => identity::fresh()?,
+    };
+    let tls = Tls::new(&identity).map_err(|error| StartError::Tls(error.to_string()))?;
+    Ok((Some(identity.id()), Some(tls)))
 }
 
 /// Our id in handshakes (BEP 20): client, version, random.

@@ -1,12 +1,15 @@
 //! From a dial, or an accepted socket, to a connection that speaks the peer wire.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use peerage_api::request::EncryptionPolicy;
-use peerage_base::{ConnId, Instant};
-use peerage_net::tcp::{Admission, Connection, GreetError, Greeted, dial, encrypt, greet};
-use peerage_peer::{Encryption, PeerChange};
+use peerage_api::event as api;
+use peerage_api::request::{EncryptionPolicy, TlsPolicy};
+use peerage_base::ConnId;
+use peerage_net::road::{
+    Admission, Connection, GreetError, Greeted, Stream, authenticate, dial, encrypt, greet,
+};
+use peerage_peer::{Authentication, Encryption, PeerChange, Road, RoadKind};
 use peerage_wire::handshake::Handshake;
 use peerage_wire::mse::Methods;
 use tokio::net::TcpStream;
@@ -34,6 +37,15 @@ pub(super) fn policy(chosen: EncryptionPolicy) -> Encryption {
     }
 }
 
+/// The same of proof.
+pub(super) fn authentication(chosen: TlsPolicy) -> Authentication {
+    match chosen {
+        TlsPolicy::Off => Authentication::Off,
+        TlsPolicy::On => Authentication::Prefer,
+        TlsPolicy::Require => Authentication::Require,
+    }
+}
+
 fn methods(encryption: Encryption) -> Methods {
     match encryption {
         Encryption::Off | Encryption::Allow => Methods::PlainFirst,
@@ -42,27 +54,43 @@ fn methods(encryption: Encryption) -> Methods {
     }
 }
 
+/// What the user is told of a road.
+fn told(greeted: &Greeted) -> api::Road {
+    let kind = match (&greeted.stream, greeted.method) {
+        (Stream::Tls(_), _) => api::RoadKind::Tls,
+        (Stream::Tcp(_), Some(_)) => api::RoadKind::Encrypted,
+        (Stream::Tcp(_), None) => api::RoadKind::Tcp,
+    };
+    let rtt_ms = greeted.rtt.map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX));
+    api::Road { kind, rtt_ms, relay: None }
+}
+
 impl Driver {
-    pub(super) fn dial(&mut self, conn: ConnId, addr: SocketAddr, info_hash: Option<[u8; 20]>) {
-        let (methods, rng) = (methods(self.encryption), self.rng.fork());
+    pub(super) fn dial(&mut self, conn: ConnId, addr: SocketAddr, road: Road, info_hash: Option<[u8; 20]>) {
+        let (methods, rng, tls) = (methods(self.encryption), self.rng.fork(), self.tls.clone());
         self.begin(conn, addr, true, async move {
+            let begun = Instant::now();
             let stream = dial(addr, OPEN_LIMIT).await?;
-            match info_hash {
-                Some(info_hash) => encrypt(stream, info_hash, methods, rng).await,
-                None => Ok(Greeted::plain(stream)),
-            }
+            let rtt = Some(begun.elapsed());
+            let greeted = match (road, info_hash, tls) {
+                (Road::Tls(peer), _, Some(tls)) => authenticate(stream, peer, &tls).await,
+                (Road::Tcp, Some(info_hash), _) => encrypt(stream, info_hash, methods, rng).await,
+                (Road::Tcp, None, _) => Ok(Greeted::plain(stream)),
+                (Road::Tls(_), _, None) | (Road::Quic(_), ..) => Err(GreetError::Off("this road")),
+            }?;
+            Ok(Greeted { rtt, ..greeted })
         });
     }
 
     pub(super) fn on_accept(&mut self, stream: TcpStream, addr: SocketAddr) {
         let now = self.now();
         let Some(conn) = self.peer.accept(now, addr) else { return };
-        if self.encryption == Encryption::Off {
-            return self.open(now, conn, Greeted::plain(stream), addr, None);
-        }
+        let strangers = self.authentication != Authentication::Require;
         let admission = Admission {
-            plain: self.encryption != Encryption::Require,
-            methods: methods(self.encryption),
+            plain: strangers && self.encryption != Encryption::Require,
+            encrypted: Some(methods(self.encryption))
+                .filter(|_| strangers && self.encryption != Encryption::Off),
+            tls: self.tls.clone(),
             known: self.peer.info_hashes().collect(),
         };
         let rng = self.rng.fork();
@@ -89,13 +117,22 @@ impl Driver {
         }
     }
 
-    pub(super) fn on_opened(&mut self, now: Instant, conn: ConnId, result: Result<Greeted, GreetError>) {
+    pub(super) fn on_opened(
+        &mut self,
+        now: peerage_base::Instant,
+        conn: ConnId,
+        result: Result<Greeted, GreetError>,
+    ) {
         let Some(opening) = self.openings.remove(&conn) else { return };
         match result {
             Ok(greeted) => {
                 // Of a dial the machine knows what it was for.
                 let named = greeted.info_hash.filter(|_| !opening.outgoing);
+                let peer = greeted.peer;
                 self.open(now, conn, greeted, opening.addr, named);
+                if let Some(peer) = peer {
+                    self.peer.handle_peer(now, conn, PeerChange::Authenticated(RoadKind::Tls, peer));
+                }
                 if opening.outgoing {
                     self.peer.handle_peer(now, conn, PeerChange::Connected);
                 }
@@ -107,16 +144,17 @@ impl Driver {
     /// A socket becomes a connection.
     fn open(
         &mut self,
-        now: Instant,
+        now: peerage_base::Instant,
         conn: ConnId,
         greeted: Greeted,
         addr: SocketAddr,
         info_hash: Option<[u8; 20]>,
     ) {
-        tracing::debug!(%addr, method = ?greeted.method, "connected");
+        let (road, peer) = (told(&greeted), greeted.peer);
+        tracing::debug!(%addr, %road, "connected");
         let connection = Connection::spawn(conn, greeted, self.net_sender.clone(), self.buffers.clone());
-        self.connections.insert(conn, Link { connection, addr, info_hash });
-        self.news.push_back(News::Connected(addr));
+        self.connections.insert(conn, Link { connection, addr, road: road.clone(), info_hash });
+        self.news.push_back(News::Connected(addr, road, peer));
         self.uploads.open(now, conn);
     }
 

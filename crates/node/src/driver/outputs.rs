@@ -1,7 +1,7 @@
 //! Carrying out what the machine wants.
 
 use peerage_base::{ConnId, Instant, TorrentId};
-use peerage_net::tcp::Outgoing;
+use peerage_net::road::Outgoing;
 use peerage_net::tracker::{self, Retry};
 use peerage_peer::{AnnounceRequest, INTERVAL_MAX, Output, TrackerFailure, TrackerId};
 
@@ -22,7 +22,7 @@ impl Driver {
             Output::Verify { torrent, piece, digests } => {
                 self.store_job(torrent, StoreJob::Verify { piece, digests });
             }
-            Output::Dial { conn, addr, encrypt, .. } => self.dial(conn, addr, encrypt),
+            Output::Dial { conn, addr, road, encrypt, .. } => self.dial(conn, addr, road, encrypt),
             Output::Disconnect { conn, reason } => self.disconnect(conn, &reason.to_string()),
             Output::Announce { torrent, tracker, url, request } => {
                 self.announce(torrent, tracker, url, request)

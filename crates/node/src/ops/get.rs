@@ -21,7 +21,7 @@ use super::session::{Opened, Session, add_failure, early_stage, resolve};
 use super::source::{self, Source};
 use super::stdout::Writer;
 use super::{Outcome, io_failure};
-use crate::driver::{News, Torrent};
+use crate::driver::{News, Torrent, Who};
 use crate::{Sink, Stop};
 
 /// How often a download that waits for room on the disk looks again.
@@ -35,7 +35,7 @@ const ROOM_MIN: u64 = 4 * 1024 * 1024;
 /// The link is wrong, nobody has it, time ran out, something else stands where it should go, the disk
 /// fails.
 pub async fn get(request: Get, config: NodeConfig, stop: Stop, sink: Sink) -> Result<Outcome, Failure> {
-    let mut session = Session::start(&config, sink, stop)?;
+    let mut session = Session::start(&config, Who::Anyone, sink, stop)?;
     let result = Download::run(&mut session, &request).await;
     if matches!(result, Ok(Outcome::Interrupted)) {
         let (done, total) = (session.done(), session.wanted);
@@ -109,13 +109,13 @@ impl<'a> Download<'a> {
             .peer
             .add_torrent(now, params)
             .map_err(|error| Failure::new(ExitCode::Unclassified, "E_TORRENT", error.to_string()))?;
-        let (named, mut trackers, web_seeds) = match source {
+        let (contacts, named, mut trackers, web_seeds) = match source {
             Source::Torrent(metainfo) => {
                 let hashes = metainfo.hashes();
                 if !self.open(session, hashes).await? {
                     return Ok(false);
                 }
-                (Vec::new(), metainfo.trackers.clone(), metainfo.web_seeds.clone())
+                (Vec::new(), Vec::new(), metainfo.trackers.clone(), metainfo.web_seeds.clone())
             }
             Source::Magnet(magnet) => {
                 if let Some(info) = self.remembered(session, &magnet)
@@ -124,7 +124,7 @@ impl<'a> Download<'a> {
                     return Ok(false);
                 }
                 let tiers = magnet.trackers.iter().map(|url| vec![url.clone()]).collect();
-                (magnet.peers, tiers, magnet.web_seeds)
+                (magnet.contacts, magnet.peers, tiers, magnet.web_seeds)
             }
         };
         session.driver.accept_peers();
@@ -138,6 +138,9 @@ impl<'a> Download<'a> {
         };
         let now = session.driver.now();
         let (peer, torrent) = (&mut session.driver.peer, session.torrent);
+        for contact in &contacts {
+            peer.add_contact(now, torrent, contact);
+        }
         for addr in addrs {
             peer.add_peer(now, torrent, addr);
         }

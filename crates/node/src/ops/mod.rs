@@ -27,6 +27,7 @@ use peerage_api::error::{ExitCode, Failure};
 use peerage_store::StoreError;
 
 use crate::driver::StartError;
+use crate::identity::IdentityError;
 
 /// What to do about a path of the user's that is not there.
 const CHECK_PATH: &str = "check the path";
@@ -82,9 +83,18 @@ impl From<StartError> for Failure {
         match error {
             StartError::Listen(error) => listen_failure(error.source.kind(), message),
             StartError::Store(error) => state_failure(&error, message),
-            StartError::Entropy(_) | StartError::Thread(_) => {
-                Failure::new(ExitCode::Unclassified, "E_SYSTEM", message)
+            StartError::Identity(IdentityError::File { source, .. }) => {
+                Failure::of_kind(source.kind(), message)
+                    .hint("`peerage paths` shows the folders; --home DIR or PEERAGE_HOME puts them elsewhere")
             }
+            StartError::Identity(IdentityError::Malformed(_)) => {
+                Failure::new(ExitCode::Config, "E_IDENTITY", message)
+                    .hint("put the file's backup there, or remove it: the next share makes a new identity")
+            }
+            StartError::Identity(IdentityError::Entropy(_))
+            | StartError::Tls(_)
+            | StartError::Entropy(_)
+            | StartError::Thread(_) => Failure::new(ExitCode::Unclassified, "E_SYSTEM", message),
         }
     }
 }

@@ -14,7 +14,7 @@ use peerage_content::Hashes;
 use peerage_store::{AddError, AddTorrent, CheckMode, CheckOutcome, PieceSet, Report};
 use peerage_swarm::{Bitfield, Content, Priority};
 
-use crate::driver::{Driver, News, Torrent};
+use crate::driver::{Driver, News, Torrent, Who};
 use crate::{Sink, Stop};
 
 /// How often progress is told.
@@ -45,8 +45,8 @@ pub(super) struct Opened {
 }
 
 impl Session {
-    pub fn start(config: &NodeConfig, sink: Sink, stop: Stop) -> Result<Self, Failure> {
-        let driver = Driver::start(config)?;
+    pub fn start(config: &NodeConfig, who: Who, sink: Sink, stop: Stop) -> Result<Self, Failure> {
+        let driver = Driver::start(config, who)?;
         let next_tick = driver.now() + TICK;
         let upload_slots = config.upload_slots;
         Ok(Self { driver, torrent: TorrentId(0), sink, stop, wanted: 0, upload_slots, next_tick })
@@ -162,7 +162,10 @@ impl Session {
             News::PortMapped(external, method) => {
                 Event::PortMapped { external: external.to_string(), method: method.to_owned() }
             }
-            News::Connected(addr) => Event::PeerConnected { addr: addr.to_string() },
+            News::Connected(addr, road, peer) => {
+                let peer = peer.map(|peer| peer.to_string());
+                Event::PeerConnected { addr: addr.to_string(), road, peer }
+            }
             News::Disconnected(addr, reason) => {
                 Event::PeerDisconnected { addr: addr.to_string(), reason: printable(&reason) }
             }
@@ -234,6 +237,7 @@ impl Session {
             seeds: stats.seeds as usize,
             known: self.driver.peer.known(self.torrent).max(peer_stats.half_open),
             eta,
+            road: self.driver.busiest_road(self.torrent),
         }
     }
 

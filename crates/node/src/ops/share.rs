@@ -9,6 +9,7 @@ use peerage_api::Event;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::event::Stage;
 use peerage_api::request::{NodeConfig, Share};
+use peerage_base::Contact;
 use peerage_content::{Metainfo, Version};
 use peerage_peer::TorrentParams;
 use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place};
@@ -17,7 +18,7 @@ use peerage_swarm::Priority;
 use super::create::{Made, make};
 use super::session::{Opened, Session, add_failure, resolve};
 use super::source::{TORRENT_HINT, read_torrent};
-use crate::driver::Torrent;
+use crate::driver::{Torrent, Who};
 use crate::{Sink, Stop, link};
 
 /// Shares `request.paths` until `stop`.
@@ -27,7 +28,7 @@ use crate::{Sink, Stop, link};
 /// came before there was a link.
 pub async fn share(request: Share, config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Failure> {
     let prepared = prepare(&request, &stop, &sink).await?;
-    let mut session = Session::start(&config, sink, stop)?;
+    let mut session = Session::start(&config, Who::Known, sink, stop)?;
     let result = serve(&mut session, &request, prepared).await;
     session.finish().await;
     result
@@ -135,17 +136,15 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
     }
     go_public(session, request, &metainfo).await?;
     let listen = session.driver.local_addrs();
+    let reachable = link::reachable(&listen);
+    let mut link = link::magnet(&info, &trackers(request, &metainfo), &metainfo.web_seeds, &reachable);
+    let contact = |key| Contact { tcp: reachable.clone(), ..Contact::new(key) };
+    link.contacts.extend(session.driver.key().map(contact));
     session.tell(Event::Ready {
         listen: listen.iter().map(ToString::to_string).collect(),
         infohash_v1: info.hashes.v1.map(|hash| hash.to_string()),
         infohash_v2: info.hashes.v2.map(|hash| hash.to_string()),
-        link: link::magnet(
-            &info,
-            &trackers(request, &metainfo),
-            &metainfo.web_seeds,
-            &link::reachable(&listen),
-        )
-        .to_string(),
+        link: link.to_string(),
         name: info.name.clone(),
         total: info.layout.total_len(),
     });

@@ -21,13 +21,13 @@ pub(super) enum Source {
     /// Everything.
     Torrent(Box<Metainfo>),
     /// The hashes and where to ask.
-    Magnet(Magnet),
+    Magnet(Box<Magnet>),
 }
 
 /// Finds out what `link` is, and reads the torrent where it is one.
 pub(super) async fn open(link: &str, client: &Client) -> Result<Source, Failure> {
     match parse(link)? {
-        Link::Magnet(magnet) => Ok(Source::Magnet(magnet)),
+        Link::Magnet(magnet) => Ok(Source::Magnet(Box::new(magnet))),
         Link::Path(path) => read_torrent(Path::new(&path), LINK_HINT).map(Box::new).map(Source::Torrent),
         Link::Url(url) => {
             let bytes = peerage_net::web_seed::fetch_torrent(client, &url).await.map_err(|error| {

@@ -6,6 +6,7 @@ use crate::Encryption;
 use crate::addr::{self, LocalRange, Scope};
 use crate::candidates::Ending;
 use crate::event::{CloseReason, Output, Source};
+use peerage_base::contact::is_placeholder;
 use peerage_base::{ConnId, Duration, Instant, TorrentId};
 use peerage_swarm::{Handshake, Message, PeerChange, Reason, Swarm};
 use peerage_wire::extension;
@@ -59,6 +60,7 @@ impl Peer {
     fn handshake(&self, info_hash: [u8; 20], v2: bool) -> Vec<u8> {
         let handshake = Handshake::new(info_hash, self.local.peer_id);
         let handshake = if v2 { handshake.with_v2() } else { handshake };
+        let handshake = if self.offers_tls() { handshake.with_tls() } else { handshake };
         handshake.encode().to_vec()
     }
 
@@ -84,8 +86,11 @@ impl Peer {
             }
             self.conns.set_torrent(id, torrent);
         }
+        if self.turns_to_tls(id, &handshake) {
+            return self.close(now, id, CloseReason::Upgrade);
+        }
         if let Some(twin) = self.twin(torrent, id, handshake.peer_id) {
-            if self.keeps_older(&twin, addr, outgoing, handshake.peer_id) {
+            if self.keeps_older(&twin, id, handshake.peer_id) {
                 self.adopt(torrent, id, twin.id);
                 return self.close(now, id, CloseReason::Duplicate);
             }
@@ -119,23 +124,31 @@ impl Peer {
 
     /// Another connection of the torrent with the same peer.
     fn twin(&self, torrent: TorrentId, id: ConnId, peer_id: [u8; 20]) -> Option<Conn> {
+        let key = self.conns.get(id).and_then(|conn| conn.key);
         let same = |conn: &&Conn| {
             conn.stage == Stage::Up
                 && conn.id != id
                 && conn.torrent == Some(torrent)
-                && conn.peer_id == peer_id
+                && (conn.peer_id == peer_id || (key.is_some() && conn.key == key))
         };
         self.conns.iter().find(same).cloned()
     }
 
-    /// Which of two connections with one peer stays. Both ends decide alike: when each end opened
-    /// one, that of the end with the greater id stays; else the older one.
+    /// Which of two connections with one peer stays. Both ends decide alike: that on the better road;
+    /// else, when each end opened one, that of the end with the greater id; else the older one.
     ///
-    /// A peer id is easily copied, so a connection from elsewhere never displaces the older one.
-    fn keeps_older(&self, older: &Conn, addr: SocketAddr, outgoing: bool, peer_id: [u8; 20]) -> bool {
-        older.outgoing == outgoing
-            || older.addr.ip() != addr.ip()
-            || outgoing != (self.local.peer_id > peer_id)
+    /// A peer id is easily copied, so a connection from elsewhere never displaces the older one, unless
+    /// both have proved to be the same peer; and nothing displaces one that has by one that has not.
+    fn keeps_older(&self, older: &Conn, newer: ConnId, peer_id: [u8; 20]) -> bool {
+        let Some(newer) = self.conns.get(newer) else { return true };
+        let same = newer.key.is_some() && older.key == newer.key;
+        if !same && (older.key.is_some() || older.addr.ip() != newer.addr.ip()) {
+            return true;
+        }
+        if older.road != newer.road {
+            return older.road > newer.road;
+        }
+        older.outgoing == newer.outgoing || newer.outgoing != (self.local.peer_id > peer_id)
     }
 
     /// `heir` stays where `gone` goes: it inherits the entry among the candidates.
@@ -164,7 +177,8 @@ impl Peer {
 
     /// An incoming peer tells where it listens (BEP 10 `p`): it can be dialled later.
     fn on_listen_port(&mut self, now: Instant, id: ConnId, port: u16) {
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.listen.is_none()) else { return };
+        let unknown = |conn: &&mut Conn| conn.listen.is_none() && !is_placeholder(conn.addr.ip());
+        let Some(conn) = self.conns.get_mut(id).filter(unknown) else { return };
         let Some(torrent) = conn.torrent else { return };
         let listen = SocketAddr::new(conn.addr.ip(), port);
         conn.listen = Some(listen);
@@ -211,6 +225,7 @@ impl Peer {
             CloseReason::Swarm(Reason::Redundant) | CloseReason::Duplicate | CloseReason::Evicted => {
                 Ending::Useless
             }
+            CloseReason::Upgrade => Ending::Again,
             CloseReason::Garbage(_) | CloseReason::HandshakeTimeout | CloseReason::DialTimeout => {
                 Ending::Failed
             }
@@ -240,6 +255,7 @@ impl Peer {
                 torrent.candidates.ended(now, listen, ending, &mut self.rng);
                 torrent.dial_at = torrent.candidates.next_at();
             }
+            self.learn_from(now, id, &conn, ending);
             self.touch(id);
         }
         self.dial_waiting(now);

@@ -3,7 +3,8 @@
 //! **Invariant.** Each is in exactly one [`Stage`]; the counts agree with the table; a number never
 //! comes again: it has a counter above the index of its slot, which makes lookups one step.
 
-use peerage_base::{ConnId, Instant, TorrentId};
+use crate::road::RoadKind;
+use peerage_base::{ConnId, Instant, PeerId, TorrentId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -40,6 +41,10 @@ pub(crate) struct Conn {
     pub(crate) listen: Option<SocketAddr>,
     /// We dialled it with an encrypted start.
     pub(crate) encrypted: bool,
+    /// What it runs on.
+    pub(crate) road: RoadKind,
+    /// Who the other side has proved to be.
+    pub(crate) key: Option<PeerId>,
     /// A block was accepted from it or sent to it.
     pub(crate) useful: bool,
     /// What the other side counts as for caps.
@@ -109,6 +114,8 @@ impl Conns {
             peer_id: [0; 20],
             listen: outgoing.then_some(addr),
             encrypted: false,
+            road: RoadKind::Tcp,
+            key: None,
             useful: false,
             host: crate::addr::host(addr.ip()),
         });

@@ -4,7 +4,8 @@ use super::Peer;
 use super::conns::Stage;
 use crate::Encryption;
 use crate::addr::{self, LocalRange, Scope};
-use crate::event::{CloseReason, Output, Source};
+use crate::candidates::Ending;
+use crate::event::{CloseReason, Source};
 use peerage_base::{ConnId, Duration, Instant, TorrentId};
 use peerage_swarm::PeerStats;
 use std::net::{IpAddr, SocketAddr};
@@ -80,7 +81,16 @@ impl Peer {
                 }
                 return;
             };
-            self.begin_dial(now, id, addr);
+            let road = self.road(id, addr);
+            let Some(torrent) = self.torrents.get_mut(&id) else { return };
+            torrent.candidates.begin(addr);
+            match road {
+                Some(road) => {
+                    self.dial_clock = self.dial_clock.max(now) + self.dial_gap();
+                    self.open(now, id, addr, road);
+                }
+                None => torrent.candidates.ended(now, addr, Ending::Useless, &mut self.rng),
+            }
         }
     }
 
@@ -96,23 +106,16 @@ impl Peer {
             .next(now, |addr, source| free(addr, source) && self.bans.reason(now, addr).is_none())
     }
 
-    fn begin_dial(&mut self, now: Instant, id: TorrentId, addr: SocketAddr) {
-        let Some(torrent) = self.torrents.get_mut(&id) else { return };
-        torrent.candidates.begin(addr);
+    /// What a dial over TCP is to be encrypted with.
+    pub(super) fn encrypted_start(&self, id: TorrentId, addr: SocketAddr) -> Option<[u8; 20]> {
+        let torrent = self.torrents.get(&id)?;
         let encrypted = match self.config.encryption {
             Encryption::Off => false,
             Encryption::Allow => torrent.candidates.turned(addr),
             Encryption::Prefer => !torrent.candidates.turned(addr),
             Encryption::Require => true,
         };
-        let encrypt = encrypted.then(|| torrent.hashes.primary());
-        let conn = self.conns.insert(now, addr, Some(id), now + self.config.dial_timeout);
-        if let Some(conn) = self.conns.get_mut(conn) {
-            conn.encrypted = encrypted;
-        }
-        self.dial_clock = self.dial_clock.max(now) + self.dial_gap();
-        self.stats.dials += 1;
-        self.outputs.push_back(Output::Dial { conn, torrent: id, addr, encrypt });
+        encrypted.then(|| torrent.hashes.primary())
     }
 
     fn has_place(&self, id: TorrentId) -> bool {

@@ -3,7 +3,7 @@
 use super::events::Event;
 use super::node::Node;
 use super::{Net, NodeId};
-use crate::PeerChange;
+use crate::{PeerChange, Road, RoadKind};
 use peerage_base::{ConnId, Duration, Instant};
 use peerage_wire::Handshake;
 use peerage_wire::frame::{Frame, Splitter};
@@ -43,15 +43,18 @@ pub(super) struct Link {
     pub(super) nodes: [NodeId; 2],
     pub(super) conns: [Option<ConnId>; 2],
     pub(super) open: [bool; 2],
+    pub(super) road: Road,
     latency: Duration,
     streams: [Stream; 2],
 }
 
 impl Net {
     /// A node dials an address.
-    pub(super) fn dial(&mut self, from: NodeId, conn: ConnId, addr: SocketAddr) {
+    pub(super) fn dial(&mut self, from: NodeId, conn: ConnId, addr: SocketAddr, road: Road) {
         self.nodes[from.0].dialled.push(addr);
-        let Some(to) = self.node_at(addr) else {
+        // Who proves to be somebody else is refused before anything is said.
+        let wrong = |to: &NodeId| road.peer().is_some_and(|peer| peer != self.nodes[to.0].key);
+        let Some(to) = self.node_at(addr).filter(|to| !wrong(to)) else {
             return self.events.push(self.now + NO_ROUTE, Event::NoRoute(from, conn));
         };
         let latency = self.nodes[from.0].spec.latency + self.nodes[to.0].spec.latency;
@@ -60,6 +63,7 @@ impl Net {
             nodes: [from, to],
             conns: [Some(conn), None],
             open: [true, false],
+            road,
             latency,
             streams: core::array::from_fn(|_| Stream { splitter: Splitter::new(), ..Stream::default() }),
         });
@@ -79,6 +83,7 @@ impl Net {
             link.conns[1] = Some(conn);
             link.open[1] = true;
             self.nodes[to.0].by_conn.insert(conn, (id, 1));
+            self.authenticate(id, 1);
         }
         self.events.push(self.now + latency, Event::SynAck(id, conn.is_some()));
         self.service(to);
@@ -90,6 +95,7 @@ impl Net {
             return self.events.push(self.now, Event::Fin(id, 1));
         };
         let change = if accepted {
+            self.authenticate(id, 0);
             PeerChange::Connected
         } else {
             self.links[id.0].open[0] = false;
@@ -98,6 +104,17 @@ impl Net {
         };
         self.nodes[node.0].peer.handle_peer(self.now, conn, change);
         self.service(node);
+    }
+
+    /// On a road that proves it, a side learns who the other one is.
+    fn authenticate(&mut self, id: LinkId, side: usize) {
+        let link = &self.links[id.0];
+        let (kind, node) = (link.road.kind(), link.nodes[side]);
+        let other = self.nodes[link.nodes[1 - side].0].key;
+        if let Some(conn) = link.conns[side].filter(|_| kind != RoadKind::Tcp) {
+            let change = PeerChange::Authenticated(kind, other);
+            self.nodes[node.0].peer.handle_peer(self.now, conn, change);
+        }
     }
 
     /// A side closes: what it had not sent is lost, the other side learns of it.

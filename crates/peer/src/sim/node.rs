@@ -5,7 +5,7 @@ use super::events::Event;
 use super::link::{LinkId, NEVER};
 use super::{How, Net, NodeId, TRACKER_URL};
 use crate::{Config, Local, Output, Peer, StoreEvent, TorrentParams};
-use peerage_base::{ConnId, Duration, Instant, Rng, TorrentId};
+use peerage_base::{ConnId, Duration, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info, PieceHasher, merkle};
 use peerage_swarm::{Bitfield, Block, Message};
 use peerage_wire::frame::{Frame, Splitter};
@@ -106,6 +106,7 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) spec: NodeSpec,
     pub(super) addr: SocketAddr,
+    pub(super) key: PeerId,
     pub(super) alive: bool,
     pub(super) peer: Peer,
     rng: Rng,
@@ -135,12 +136,15 @@ impl Node {
         let mut rng = rng.fork();
         let mut peer_id = *b"-SM0000-????????????";
         rng.fill(&mut peer_id[8..]);
-        let local = Local { peer_id, listen_port: addr.port(), addresses: vec![addr.ip()] };
+        let mut key = PeerId([0; 32]);
+        rng.fill(&mut key.0);
+        let local = Local { peer_id, listen_port: addr.port(), key: Some(key), addresses: vec![addr.ip()] };
         let peer = Peer::new(spec.config.clone(), local, rng.fork());
         Self {
             id,
             spec,
             addr,
+            key,
             alive: true,
             peer,
             rng,
@@ -324,7 +328,7 @@ impl Net {
         let now = self.now;
         let node = &mut self.nodes[id.0];
         match output {
-            Output::Dial { conn, addr, .. } => self.dial(id, conn, addr),
+            Output::Dial { conn, addr, road, .. } => self.dial(id, conn, addr, road),
             Output::Send { conn, bytes } => {
                 let bytes = node.tampered(bytes);
                 if let Some((link, side)) = node.by_conn.get(&conn).copied() {

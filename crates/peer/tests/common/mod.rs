@@ -1,7 +1,7 @@
 //! One machine, driven by hand.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use peerage_base::{ConnId, Duration, InfoHashV1, InfoHashes, Instant, Rng, TorrentId};
+use peerage_base::{ConnId, Duration, InfoHashV1, InfoHashes, Instant, PeerId, Rng, TorrentId};
 use peerage_peer::{Config, Handshake, Local, Output, Peer, PeerChange, TorrentParams};
 use std::net::SocketAddr;
 
@@ -17,7 +17,16 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(config: Config) -> Self {
-        let local = Local { peer_id: OUR_ID, listen_port: 6881, addresses: Vec::new() };
+        Self::with(config, None)
+    }
+
+    /// A machine that can prove who it is.
+    pub fn with_key(config: Config, key: PeerId) -> Self {
+        Self::with(config, Some(key))
+    }
+
+    fn with(config: Config, key: Option<PeerId>) -> Self {
+        let local = Local { peer_id: OUR_ID, listen_port: 6881, key, addresses: Vec::new() };
         Self { peer: Peer::new(config, local, Rng::from_number(1)), now: Instant::ZERO }
     }
 

@@ -8,6 +8,7 @@ use crate::{
     peers::Peer,
     pex,
 };
+use peerage_base::contact::is_placeholder;
 use peerage_base::{Instant, limits};
 use peerage_wire::extension::{self, Extended, HANDSHAKE_ID, LOCAL_IDS, MetadataMessage, flags};
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ impl Swarm {
             port: Some(self.local.listen_port).filter(|port| *port != 0),
             reqq: Some(limits::REQUESTS_IN_MAX as u32),
             metadata_size: size.and_then(|size| u32::try_from(size).ok()),
-            your_ip: Some(peer.addr.ip()),
+            your_ip: Some(peer.addr.ip()).filter(|ip| !is_placeholder(*ip)),
             upload_only: Some(self.is_done()).filter(|done| *done || peer.said_upload_only),
         };
         let said = handshake.upload_only == Some(true);

@@ -155,15 +155,6 @@ fn a_stranger_that_only_sends_noise_is_left_after_a_bounded_wait() {
     assert!(sent <= KEY_LEN + PAD_MAX + 20 + 100, "{sent}");
 }
 
-#[test]
-fn plain_and_encrypted_starts_are_told_apart() {
-    assert_eq!(start(b"\x13BitTorrent protocol and more"), Start::Plain);
-    assert_eq!(start(b"\x13BitTor"), Start::Unknown);
-    assert_eq!(start(b""), Start::Unknown);
-    assert_eq!(start(b"\x13BitTorrenT protocol"), Start::Encrypted);
-    assert_eq!(start(b"x"), Start::Encrypted);
-}
-
 proptest! {
     /// Whatever the chunks: both ends agree, and what follows is readable on the other side.
     #[test]

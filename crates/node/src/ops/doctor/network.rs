@@ -8,8 +8,8 @@ use peerage_api::request::NodeConfig;
 use peerage_net::dns::Resolver;
 use peerage_net::guard::Policy;
 use peerage_net::portmap::{Error, PortMap, Status, Transport};
+use peerage_net::road::Listener;
 use peerage_net::stun;
-use peerage_net::tcp::Listener;
 use peerage_peer::addr::{Scope, scope};
 use tokio::net::UdpSocket;
 
@@ -250,6 +250,7 @@ mod tests {
             allow_local: false,
             encryption: peerage_api::request::EncryptionPolicy::Off,
             port_mapping: false,
+            tls: peerage_api::request::TlsPolicy::Off,
             stun_servers: Vec::new(),
             io_threads: 1,
             state_dir: "state".into(),

@@ -4,7 +4,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::tcp::{BufferPool, ConnEvent, Connection, Outgoing};
+use crate::road::{BufferPool, ConnEvent, Connection, Outgoing};
 
 const TORRENT: [u8; 20] = [5; 20];
 
@@ -16,7 +16,7 @@ async fn pair() -> (TcpStream, TcpStream) {
 }
 
 fn admission(plain: bool, methods: Methods) -> Admission {
-    Admission { plain, methods, known: vec![[4; 20], TORRENT] }
+    Admission { plain, encrypted: Some(methods), tls: None, known: vec![[4; 20], TORRENT] }
 }
 
 fn rng(number: u64) -> Rng {
@@ -24,7 +24,7 @@ fn rng(number: u64) -> Rng {
 }
 
 /// A handshake and a megabyte of blocks, both ways, arrive as they were sent.
-async fn talk(a: Greeted, b: Greeted) {
+pub(in crate::road) async fn talk(a: Greeted, b: Greeted) {
     let pool = BufferPool::new(1 << 18, 4);
     let mut ends = Vec::new();
     for (number, greeted) in [(1, a), (2, b)] {

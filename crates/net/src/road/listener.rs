@@ -105,13 +105,21 @@ pub async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// What goes unanswered for so long leads nowhere: an interface went down, an address changed, a NAT forgot.
+/// The peer is then dialled again, within the 30 s of threats.md W15.
+const UNANSWERED_MAX: Duration = Duration::from_secs(20);
+
 /// Requests are small and urgent: no Nagle. A peer that vanished is noticed by keep-alive even when
 /// nothing is being sent. Failing to set either is harmless.
 fn prepare(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let keepalive =
-        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(20));
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(10))
+        .with_interval(Duration::from_secs(5))
+        .with_retries(2);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_user_timeout(Some(UNANSWERED_MAX));
 }
 
 /// An IPv4 address that came in through an IPv6 socket, as IPv4.

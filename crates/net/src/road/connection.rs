@@ -1,19 +1,23 @@
-//! One socket, a reading task and a writing task.
+//! One road, a reading task and a writing task.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use peerage_base::ConnId;
 use peerage_wire::frame::{Frame, Splitter};
 use peerage_wire::mse::Cipher;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use super::stream::{Sink, Source};
 use super::{BufferPool, Greeted};
 
 /// Buffers that wait for one socket. The peer machine names no more block data than its credit, so
@@ -90,9 +94,9 @@ impl Connection {
     pub fn spawn(id: ConnId, greeted: Greeted, events: mpsc::Sender<ConnEvent>, pool: BufferPool) -> Self {
         let Greeted { stream, ciphers, early, .. } = greeted;
         let (encrypt, decrypt) = ciphers.map(|ciphers| (ciphers.send, ciphers.receive)).unzip();
-        let (read_half, write_half) = stream.into_split();
-        let source = Source { stream: read_half, decrypt };
-        let sink = Sink { stream: write_half, encrypt };
+        let (source, sink) = stream.split();
+        let source = Incoming { source, decrypt };
+        let sink = Outlet { sink, encrypt };
         let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
         let reader_events = events.clone();
         let reader = tokio::spawn(async move {
@@ -163,7 +167,7 @@ enum ReadError {
 /// so that two hundred idle connections hold no buffers.
 async fn read_frames(
     id: ConnId,
-    mut source: Source,
+    mut source: Incoming,
     early: Vec<u8>,
     events: &mpsc::Sender<ConnEvent>,
     pool: &BufferPool,
@@ -174,10 +178,7 @@ async fn read_frames(
     loop {
         let (bytes, ended) = match early.take() {
             Some(early) => (early.into(), false),
-            None => {
-                source.stream.readable().await?;
-                source.receive(&unfinished, pool)?
-            }
+            None => poll_fn(|context| source.receive(context, &unfinished, pool)).await?,
         };
         let mut frames = Vec::new();
         let mut at = 0;
@@ -209,66 +210,79 @@ async fn read_frames(
 }
 
 /// Where bytes come from.
-struct Source {
-    stream: OwnedReadHalf,
+struct Incoming {
+    source: Source,
     decrypt: Option<Cipher>,
 }
 
-impl Source {
-    /// Receives what the kernel has, behind the bytes of an unfinished frame. Also tells whether the peer
-    /// has closed its side.
-    fn receive(&mut self, unfinished: &[u8], pool: &BufferPool) -> io::Result<(Bytes, bool)> {
+impl Incoming {
+    /// Receives what there is, behind the bytes of an unfinished frame. Also tells whether the peer has
+    /// closed its side. While there is nothing, no buffer is held.
+    fn receive(
+        &mut self,
+        context: &mut Context<'_>,
+        unfinished: &[u8],
+        pool: &BufferPool,
+    ) -> Poll<io::Result<(Bytes, bool)>> {
         let mut buffer = pool.take();
         if unfinished.len() * 2 > buffer.room().len() {
             // A long bitfield or hash list: it gets a vector that grows with what has arrived.
             let mut bytes = vec![0; unfinished.len() * 2];
             bytes[..unfinished.len()].copy_from_slice(unfinished);
-            let (len, ended) = self.fill(&mut bytes, unfinished.len())?;
+            let (len, ended) = ready!(self.fill(context, &mut bytes, unfinished.len()))?;
             bytes.truncate(len);
-            return Ok((bytes.into(), ended));
+            return Poll::Ready(Ok((bytes.into(), ended)));
         }
         buffer.room()[..unfinished.len()].copy_from_slice(unfinished);
-        let (len, ended) = self.fill(buffer.room(), unfinished.len())?;
+        let (len, ended) = ready!(self.fill(context, buffer.room(), unfinished.len()))?;
         // A slow peer must not hold a whole buffer for a few bytes.
         if len * 4 < buffer.room().len() {
-            return Ok((Bytes::copy_from_slice(&buffer.room()[..len]), ended));
+            return Poll::Ready(Ok((Bytes::copy_from_slice(&buffer.room()[..len]), ended)));
         }
-        Ok((buffer.freeze(len), ended))
+        Poll::Ready(Ok((buffer.freeze(len), ended)))
     }
 
-    /// Reads into `room` from `at` until the kernel has no more or the room is full.
-    fn fill(&mut self, room: &mut [u8], at: usize) -> io::Result<(usize, bool)> {
-        let mut len = at;
+    /// Reads into `room` from `at` until there is no more or the room is full.
+    fn fill(
+        &mut self,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+        at: usize,
+    ) -> Poll<io::Result<(usize, bool)>> {
+        let mut buffer = ReadBuf::new(room);
+        buffer.set_filled(at);
         let mut ended = false;
-        while len < room.len() {
-            match self.stream.try_read(&mut room[len..]) {
-                Ok(0) => {
+        while buffer.remaining() > 0 {
+            let before = buffer.filled().len();
+            match Pin::new(&mut self.source).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().len() == before => {
                     ended = true;
                     break;
                 }
-                Ok(read) => len += read,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if before == at => return Poll::Pending,
+                Poll::Pending => break,
             }
         }
+        let len = buffer.filled().len();
         if let Some(cipher) = &mut self.decrypt {
             cipher.apply(&mut room[at..len]);
         }
-        Ok((len, ended))
+        Poll::Ready(Ok((len, ended)))
     }
 }
 
 /// Where bytes go.
-struct Sink {
-    stream: OwnedWriteHalf,
+struct Outlet {
+    sink: Sink,
     encrypt: Option<Cipher>,
 }
 
 /// Sends what is queued, until the driver has dropped its end and all is out.
 async fn write_buffers(
     id: ConnId,
-    mut sink: Sink,
+    mut outlet: Outlet,
     mut queue: mpsc::Receiver<Outgoing>,
     frames_queued: &AtomicUsize,
     events: &mpsc::Sender<ConnEvent>,
@@ -276,19 +290,20 @@ async fn write_buffers(
     let mut pending: VecDeque<Pending> = VecDeque::new();
     loop {
         if pending.is_empty() {
+            // What an encrypting road holds back goes out before we wait for more.
+            outlet.sink.flush().await?;
             match queue.recv().await {
-                Some(outgoing) => pending.push_back(Pending::new(outgoing, &mut sink.encrypt)),
-                None => return Ok(()),
+                Some(outgoing) => pending.push_back(Pending::new(outgoing, &mut outlet.encrypt)),
+                None => return outlet.sink.shutdown().await,
             }
         }
         while pending.len() < VECTORED_MAX {
             match queue.try_recv() {
-                Ok(outgoing) => pending.push_back(Pending::new(outgoing, &mut sink.encrypt)),
+                Ok(outgoing) => pending.push_back(Pending::new(outgoing, &mut outlet.encrypt)),
                 Err(_) => break,
             }
         }
-        sink.stream.writable().await?;
-        let out = write_some(&sink.stream, &mut pending)?;
+        let out = poll_fn(|context| write_some(context, &mut outlet.sink, &mut pending)).await?;
         frames_queued.fetch_sub(out.frames, Ordering::Relaxed);
         if out.payload > 0 && events.send(ConnEvent::Sent(id, out.payload)).await.is_err() {
             return Ok(());
@@ -330,18 +345,25 @@ impl Pending {
     }
 }
 
-/// Writes until the kernel takes no more. Returns what was in the buffers that are out whole.
-fn write_some(stream: &OwnedWriteHalf, pending: &mut VecDeque<Pending>) -> io::Result<Counts> {
+/// Writes until no more is taken. Returns what was in the buffers that are out whole.
+fn write_some(
+    context: &mut Context<'_>,
+    sink: &mut Sink,
+    pending: &mut VecDeque<Pending>,
+) -> Poll<io::Result<Counts>> {
     let mut sent = Counts::default();
+    let mut progress = false;
     while !pending.is_empty() {
         let slices: Vec<IoSlice<'_>> =
             pending.iter().take(VECTORED_MAX).map(|buffer| IoSlice::new(&buffer.bytes)).collect();
-        let mut written = match stream.try_write_vectored(&slices) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
+        let mut written = match Pin::new(&mut *sink).poll_write_vectored(context, &slices) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending if !progress => return Poll::Pending,
+            Poll::Pending => break,
         };
+        progress = true;
         while let Some(buffer) = pending.front_mut() {
             if written < buffer.bytes.len() {
                 buffer.bytes.advance(written);
@@ -353,7 +375,7 @@ fn write_some(stream: &OwnedWriteHalf, pending: &mut VecDeque<Pending>) -> io::R
             pending.pop_front();
         }
     }
-    Ok(sent)
+    Poll::Ready(Ok(sent))
 }
 
 #[cfg(test)]

@@ -1,0 +1,92 @@
+//! The node's key between runs.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use peerage_net::identity::Identity;
+
+/// The file in the state folder.
+const FILE: &str = "identity.key";
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentityError {
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{} is not a key: it should have 32 bytes", .0.display())]
+    Malformed(PathBuf),
+    #[error("the system gives no random numbers: {0}")]
+    Entropy(#[from] getrandom::Error),
+}
+
+/// A key for this run alone: who fetches is not known again by it.
+pub(crate) fn fresh() -> Result<Identity, IdentityError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(Identity::from_seed(seed))
+}
+
+/// The key that stays, made at its first use: links name it.
+pub(crate) fn kept(state_dir: &Path) -> Result<Identity, IdentityError> {
+    let path = state_dir.join(FILE);
+    let file = |source| IdentityError::File { path: path.clone(), source };
+    match read(&path) {
+        Err(IdentityError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+        result => return result,
+    }
+    fs::create_dir_all(state_dir).map_err(file)?;
+    let identity = fresh()?;
+    // Whole or not at all, and only one of two that begin together.
+    let draft = state_dir.join(format!("{FILE}.{}", identity.id()));
+    let written = write(&draft, identity.seed()).and_then(|()| fs::hard_link(&draft, &path));
+    let _ = fs::remove_file(&draft);
+    match written {
+        Ok(()) => Ok(identity),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(&path),
+        Err(error) => Err(file(error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Identity, IdentityError> {
+    let bytes = fs::read(path).map_err(|source| IdentityError::File { path: path.to_owned(), source })?;
+    let seed = bytes.try_into().map_err(|_| IdentityError::Malformed(path.to_owned()))?;
+    Ok(Identity::from_seed(seed))
+}
+
+fn write(path: &Path, seed: &[u8; 32]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(seed)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_kept_key_stays_and_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let ids: Vec<_> = std::thread::scope(|scope| {
+            let begun: Vec<_> = (0..4).map(|_| scope.spawn(|| kept(&state).unwrap().id())).collect();
+            begun.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(ids.windows(2).all(|pair| pair[0] == pair[1]));
+        let files: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap()).collect();
+        let [file] = &files[..] else { panic!("{files:?}") };
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_ne!(fresh().unwrap().id(), ids[0]);
+    }
+
+    #[test]
+    fn a_damaged_key_is_told_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), b"short").unwrap();
+        assert!(matches!(kept(dir.path()), Err(IdentityError::Malformed(_))));
+        assert_eq!(fs::read(dir.path().join(FILE)).unwrap(), b"short");
+    }
+}
