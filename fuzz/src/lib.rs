@@ -52,6 +52,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tracker_url", wire::tracker_url),
     ("udp_tracker_request", wire::udp_tracker_request),
     ("udp_tracker_reply", wire::udp_tracker_reply),
+    ("stun", wire::stun),
     ("printable", wire::printable),
     ("metainfo", content::metainfo),
     ("info", content::info),

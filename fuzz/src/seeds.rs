@@ -6,6 +6,7 @@ use peerage_content::{Magnet, merkle};
 use peerage_wire::bencode::{DictEncoder, Encoder};
 use peerage_wire::extension::{self, LOCAL_IDS, MetadataMessage, Pex, PexPeer};
 use peerage_wire::message::piece_header;
+use peerage_wire::stun::Message as Stun;
 use peerage_wire::tracker::udp::{Family, Reply, Request};
 use peerage_wire::tracker::{AnnounceReply, AnnounceRequest, Event, ScrapeEntry, http};
 use peerage_wire::{Block, Handshake, HashRequest, Message};
@@ -186,6 +187,14 @@ fn trackers(add: Add<'_>) {
         add("udp_tracker_reply", name, &[&reply.encode(Family::V6)[..], &[1]].concat());
     }
     add("udp_tracker_reply", "action", &[9; 20]);
+    let transaction = *b"transaction.";
+    let v4 = Stun::Success { transaction, mapped: ([192, 0, 2, 1], 32853).into() };
+    let v6 = Stun::Success { transaction, mapped: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 32853).into() };
+    add("stun", "request", &Stun::Request { transaction }.encode());
+    add("stun", "v4", &v4.encode());
+    add("stun", "v6", &v6.encode());
+    add("stun", "error", &Stun::Error { transaction, code: 420 }.encode());
+    add("stun", "short", &v6.encode()[..40]);
 }
 
 /// Bytes of the file in the made torrents: three pieces of 16 KiB, the last one short.

@@ -12,6 +12,7 @@ use peerage_wire::extension::{self, Extended, Handshake as ExtensionHandshake, M
 use peerage_wire::frame::{FRAME_LEN_MAX, Frame, Splitter};
 use peerage_wire::krpc::{self, Body, DecodeError};
 use peerage_wire::mse::{Established, Listener, Methods, Opener, Progress};
+use peerage_wire::stun::{self, Message as Stun};
 use peerage_wire::tracker::http::{self, ReplyError};
 use peerage_wire::tracker::udp::{Family, Reply, Request};
 use peerage_wire::tracker::{INTERVAL_MAX, INTERVAL_MIN, SCRAPE_HASHES_MAX, TEXT_CHARS_MAX};
@@ -283,6 +284,16 @@ pub fn udp_tracker_reply(bytes: &[u8]) -> Outcome {
         Ok(Reply::Scrape { entries, .. }) => assert!(entries.len() <= SCRAPE_HASHES_MAX),
         Ok(Reply::Error { message, .. }) => assert!(harmless(message)),
         Ok(Reply::Connect { .. }) | Err(_) => {}
+    }
+    Outcome::of(&decoded)
+}
+
+/// What is read can be written, and is the same when read again; only what looks like STUN is read.
+pub fn stun(packet: &[u8]) -> Outcome {
+    let decoded = Stun::decode(packet);
+    if let Ok(message) = &decoded {
+        assert!(stun::is_stun(packet));
+        assert_eq!(Stun::decode(&message.encode()), Ok(*message));
     }
     Outcome::of(&decoded)
 }

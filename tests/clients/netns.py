@@ -41,11 +41,11 @@ class NetNs:
         subprocess.run(["ip", "netns", "delete", self.name], check=False, timeout=10)
 
 
-def connect_in(name, address, timeout):
-    """A TCP socket connected inside the namespace.
+def inside(name, function, *arguments):
+    """Calls the function in the namespace; its result or its exception.
 
-    ``setns`` changes only the calling thread, and a socket stays in the
-    namespace it was made in: so a short-lived thread makes it.
+    ``setns`` changes only the calling thread, and a socket or a child process
+    stays in the namespace it was made in: so a short-lived thread does it.
     """
     result = {}
 
@@ -57,8 +57,8 @@ def connect_in(name, address, timeout):
                     raise OSError(ctypes.get_errno(), "setns")
             finally:
                 os.close(fd)
-            result["socket"] = socket.create_connection(address, timeout)
-        except OSError as error:
+            result["value"] = function(*arguments)
+        except BaseException as error:  # handed to the caller
             result["error"] = error
 
     thread = threading.Thread(target=work)
@@ -66,7 +66,12 @@ def connect_in(name, address, timeout):
     thread.join()
     if "error" in result:
         raise result["error"]
-    return result["socket"]
+    return result["value"]
+
+
+def connect_in(name, address, timeout):
+    """A TCP socket connected inside the namespace."""
+    return inside(name, socket.create_connection, address, timeout)
 
 
 def opener(name):

@@ -118,6 +118,13 @@ pub enum Event {
         /// What went wrong, where something did.
         error: Option<String>,
     },
+    /// The router leads a port to this machine: strangers can connect.
+    PortMapped {
+        /// The router's address and port, as seen from outside.
+        external: String,
+        /// How it was asked: `PCP`, `NAT-PMP` or `UPnP`.
+        method: String,
+    },
     /// The transfer waits: the disk is full, for example. It goes on by itself when it can.
     Paused {
         /// Why, and what to do.

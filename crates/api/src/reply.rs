@@ -150,3 +150,69 @@ pub struct Settings {
     /// Every setting.
     pub settings: Vec<Setting>,
 }
+
+/// How a check of `peerage doctor` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// All is well.
+    Ok,
+    /// It works, but not as well as it could.
+    Warning,
+    /// Something does not work.
+    Failed,
+}
+
+/// One check of `peerage doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Stable name, such as `port` or `udp`.
+    pub name: String,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What was found.
+    pub message: String,
+    /// What to do next, where there is something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+impl Check {
+    /// All is well.
+    #[must_use]
+    pub fn ok(name: &str, message: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), verdict: Verdict::Ok, message: message.into(), advice: None }
+    }
+
+    /// It could be better; `advice` says how.
+    #[must_use]
+    pub fn warning(name: &str, message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warning, advice: Some(advice.into()), ..Self::ok(name, message) }
+    }
+
+    /// It does not work; `advice` says what to do.
+    #[must_use]
+    pub fn failed(name: &str, message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Failed, advice: Some(advice.into()), ..Self::ok(name, message) }
+    }
+}
+
+/// `peerage doctor`: whether this machine can do its part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Whether no check failed.
+    pub ok: bool,
+    /// Every check, in order.
+    pub checks: Vec<Check>,
+}
+
+impl Diagnosis {
+    /// Of these checks.
+    #[must_use]
+    pub fn new(checks: Vec<Check>) -> Self {
+        let ok = checks.iter().all(|check| check.verdict != Verdict::Failed);
+        Self { schema_version: crate::SCHEMA_VERSION, ok, checks }
+    }
+}

@@ -172,6 +172,10 @@ pub struct NodeConfig {
     pub allow_local: bool,
     /// Whether connections are encrypted.
     pub encryption: EncryptionPolicy,
+    /// Ask the router to lead the port to this machine. Never when listening on loopback alone.
+    pub port_mapping: bool,
+    /// Servers that tell how others see us (STUN, RFC 8489): `host:port`. Nobody is asked when there is none.
+    pub stun_servers: Vec<String>,
     /// Whether peers prove who they are.
     pub tls: TlsPolicy,
     /// Relays through which this node can be reached: `https://HOST:PORT#KEY`.

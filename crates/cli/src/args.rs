@@ -89,6 +89,8 @@ pub enum Command {
     Tracker(Tracker),
     /// Run a relay, through which peers behind NATs reach each other
     Relay(Relay),
+    /// Check whether this machine can share and get, and say what to do where it cannot
+    Doctor(Doctor),
     /// Show where configuration, state and downloads are kept
     Paths,
     /// Show or check the configuration
@@ -135,12 +137,26 @@ pub struct Network {
     /// repeated
     #[arg(long = "relay", value_name = "URL", value_parser = parse_relay)]
     pub relays: Vec<String>,
+    /// Ask the router to lead the port here: on or off [default: on]
+    #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_PORT_MAPPING")]
+    pub port_mapping: Option<bool>,
     /// TLS between Peerage nodes: off, on, or require (no other connections) [default: on]
     #[arg(long, value_name = "POLICY", env = "PEERAGE_TLS")]
     pub tls: Option<TlsPolicy>,
     /// uTP beside TCP: off, or on [default: on]
     #[arg(long, value_name = "SWITCH", value_parser = parse_switch, env = "PEERAGE_UTP")]
     pub utp: Option<bool>,
+}
+
+/// `peerage doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Address and port that will be listened on [default: every address, port 7731]
+    #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Ask the router for a port, and give it back: on or off [default: on]
+    #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_PORT_MAPPING")]
+    pub port_mapping: Option<bool>,
 }
 
 /// `peerage share`.

@@ -60,6 +60,18 @@ const KNOWN: &[Known] = &[
         check: check_encryption,
     },
     Known {
+        key: "network.port_mapping",
+        default: "on",
+        help: "Ask the router to lead the port here: on, off",
+        check: |text| parse_switch(text).map(drop),
+    },
+    Known {
+        key: "network.stun_servers",
+        default: "",
+        help: "Servers that tell how others see us, host:port, with commas between; empty: nobody is asked",
+        check: check_servers,
+    },
+    Known {
         key: "network.tls",
         default: "on",
         help: "TLS between Peerage nodes: off, on, require (no other connections)",
@@ -146,6 +158,29 @@ fn check_encryption(text: &str) -> Result<(), String> {
     text.parse::<EncryptionPolicy>().map(drop).map_err(|error| error.to_string())
 }
 
+/// More would be asked than anybody needs.
+const STUN_SERVERS_MAX: usize = 8;
+
+fn check_servers(text: &str) -> Result<(), String> {
+    let right = |server: &str| {
+        server
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
+    };
+    if servers(text).count() > STUN_SERVERS_MAX {
+        Err(format!("has more than {STUN_SERVERS_MAX} servers"))
+    } else if servers(text).all(right) {
+        Ok(())
+    } else {
+        Err("is not a list such as stun.example.org:3478,192.0.2.7:3478".into())
+    }
+}
+
+/// The parts of a list with commas.
+fn servers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|server| !server.is_empty())
+}
+
 fn check_tls(text: &str) -> Result<(), String> {
     text.parse::<TlsPolicy>().map(drop).map_err(|error| error.to_string())
 }
@@ -193,12 +228,7 @@ impl Config {
         variables: impl Iterator<Item = (String, String)>,
         set: &[String],
     ) -> Result<Self, Failure> {
-        let mut config = Self {
-            values: KNOWN
-                .iter()
-                .map(|known| (known.key, (known.default.to_owned(), "default".to_owned())))
-                .collect(),
-        };
+        let mut config = Self::defaults();
         match std::fs::read_to_string(file) {
             Ok(text) => config.read_file(file, &text)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {}
@@ -270,6 +300,13 @@ impl Config {
         Ok(())
     }
 
+    /// What holds where nothing is configured.
+    #[must_use]
+    pub fn defaults() -> Self {
+        let value = |known: &Known| (known.key, (known.default.to_owned(), "default".to_owned()));
+        Self { values: KNOWN.iter().map(value).collect() }
+    }
+
     /// Every setting with its origin, in order.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
@@ -318,6 +355,8 @@ impl Config {
             upload_slots: self.text("limits.upload_slots").parse().ok(),
             allow_local: self.text("network.allow_local") == "true",
             encryption: self.text("network.encryption").parse().unwrap_or_default(),
+            port_mapping: parse_switch(self.text("network.port_mapping")).unwrap_or_default(),
+            stun_servers: servers(self.text("network.stun_servers")).map(str::to_owned).collect(),
             tls: self.text("network.tls").parse().unwrap_or_default(),
             relays: self.text("network.relays").split_whitespace().map(str::to_owned).collect(),
             utp: self.text("network.utp") == "on",
@@ -378,6 +417,13 @@ mod tests {
     }
 
     #[test]
+    fn lists_have_commas() {
+        let config = load("", &[], &["network.stun_servers=a.example:1, [2001:db8::1]:2"]).unwrap();
+        assert_eq!(config.node(Path::new("s")).stun_servers, ["a.example:1", "[2001:db8::1]:2"]);
+        assert!(Config::defaults().node(Path::new("s")).stun_servers.is_empty());
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (text, part) in [
             (
@@ -390,6 +436,8 @@ mod tests {
             ("port = 1\n", "outside a section"),
             ("[network]\nport = 99999\n", "is not a number that fits"),
             ("[network]\nconnections = 0\n", "line 2: `network.connections`: `0` is not a number from 1 to"),
+            ("[network]\nstun_servers = \"a:1, b\"\n", "is not a list such as stun.example.org:3478"),
+            ("[network]\nport_mapping = true\n", "`true` is neither on nor off"),
             ("[network]\nhalf_open = 65536\n", "is not a number from 1 to 65535"),
         ] {
             let failure = load(text, &[], &[]).unwrap_err();

@@ -106,6 +106,9 @@ impl Output {
             Event::Resumed => self.say("going on"),
             Event::Warning { message } => self.say(&format!("warning: {message}")),
             Event::Tracker { url, error: Some(error), .. } => self.say(&format!("tracker {url}: {error}")),
+            Event::PortMapped { external, method } => {
+                self.say(&format!("the router leads {external} here (by {method})"));
+            }
             Event::Interrupted { resume, done, total } => {
                 self.clear();
                 let have = if *total == 0 {

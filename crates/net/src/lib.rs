@@ -1,4 +1,4 @@
-//! Sockets and sessions: roads to peers, trackers, web seeds, guarded HTTP.
+//! Sockets and sessions: roads to peers, trackers, web seeds, guarded HTTP, port mapping.
 //!
 //! **What it is.** The mechanism by which a node reaches others. It decides nothing about peers:
 //! that is the pure half's part.
@@ -12,14 +12,17 @@
 //!   resolve names itself, behind the guard's back.
 //!
 //! **Where to start.** [`road`] for what peers speak on, [`utp`] for streams over UDP; [`guard`], then
-//! [`http`], then [`tracker`], [`web_seed`] and [`tracker_server`] for the rest.
+//! [`http`], then [`tracker`], [`web_seed`] and [`tracker_server`] for the rest; [`portmap`] and [`stun`] for
+//! what stands between.
 
 pub mod dns;
 pub mod guard;
 pub mod http;
 pub mod identity;
+pub mod portmap;
 pub mod relay;
 pub mod road;
+pub mod stun;
 pub mod tracker;
 pub mod tracker_server;
 pub mod udp;

@@ -1,7 +1,7 @@
 //! The running peer: the pure machine, driven with sockets and disks.
 //!
 //! **What it is.** One function for each thing a user asks ([`share()`], [`get()`], [`create()`],
-//! [`inspect()`], [`verify()`], [`tracker()`]); under them the driver loop around
+//! [`inspect()`], [`verify()`], [`tracker()`], [`doctor()`]); under them the driver loop around
 //! [`peerage_peer::Peer`].
 //!
 //! **Invariants.**
@@ -21,7 +21,9 @@ mod stop;
 
 use std::sync::Arc;
 
-pub use ops::{Outcome, check_relay, create, get, inspect, is_tracker_url, relay, share, tracker, verify};
+pub use ops::{
+    Outcome, check_relay, create, doctor, get, inspect, is_tracker_url, relay, share, tracker, verify,
+};
 use peerage_api::Event;
 pub use stop::Stop;
 

@@ -102,6 +102,24 @@ impl Peer {
         }
     }
 
+    /// Others reach us on `port`, not on the one that we listen on: a router leads it to us. Trackers
+    /// are told as soon as they allow, peers when they connect.
+    pub fn set_external_port(&mut self, now: Instant, port: u16) {
+        self.now = now;
+        if self.announcer.port == port {
+            return;
+        }
+        self.announcer.port = port;
+        let ids: Vec<TorrentId> = self.torrents.keys().copied().collect();
+        for id in ids {
+            if let Some(torrent) = self.torrents.get_mut(&id) {
+                torrent.trackers.set_port(port);
+                torrent.swarm.set_listen_port(port);
+            }
+            self.touch(id);
+        }
+    }
+
     /// The info hashes that a connection may be about.
     pub fn info_hashes(&self) -> impl Iterator<Item = [u8; 20]> {
         self.by_hash.keys().copied()
@@ -150,7 +168,7 @@ impl Peer {
 
     fn torrent(&mut self, hashes: InfoHashes, private: bool, mut config: peerage_swarm::Config) -> Torrent {
         config.pex &= !private;
-        let local = peerage_swarm::Local { peer_id: self.local.peer_id, listen_port: self.local.listen_port };
+        let local = peerage_swarm::Local { peer_id: self.local.peer_id, listen_port: self.announcer.port };
         let backoff = Backoff {
             first: self.config.retry_first,
             max: self.config.retry_max,

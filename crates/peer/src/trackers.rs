@@ -76,6 +76,7 @@ struct InFlight {
     tracker: TrackerId,
     since: Instant,
     event: AnnounceEvent,
+    port: u16,
 }
 
 #[derive(Clone, Debug)]
@@ -202,7 +203,8 @@ impl Trackers {
                 Tracker { completed_told: false, .. } if completed => AnnounceEvent::Completed,
                 _ => AnnounceEvent::None,
             };
-            tier.in_flight = Some(InFlight { tracker: tracker.id, since: now, event });
+            tier.in_flight =
+                Some(InFlight { tracker: tracker.id, since: now, event, port: self.announcer.port });
             return Some(announce(self.announcer, tier.info_hash, tracker, event, progress));
         }
         None
@@ -222,7 +224,11 @@ impl Trackers {
         let primary = self.hashes.first() == Some(&tier.info_hash);
         match result {
             Ok(reply) => {
+                let stale = tier.in_flight.as_ref().is_some_and(|flight| flight.port != self.announcer.port);
                 tier.succeed(now, reply, rng);
+                if stale {
+                    tier.next = tier.next.min(tier.earliest);
+                }
                 // The download may have ended while the answer was under way.
                 if self.completed && !tier.trackers[0].completed_told {
                     tier.next = now;
@@ -248,6 +254,14 @@ impl Trackers {
         self.seed = true;
         for tracker in self.tiers.iter_mut().flat_map(|tier| &mut tier.trackers) {
             tracker.completed_told = true;
+        }
+    }
+
+    /// Others reach us on another port from now on. Trackers are told as soon as they allow.
+    pub fn set_port(&mut self, port: u16) {
+        if self.announcer.port != port {
+            self.announcer.port = port;
+            self.hurry();
         }
     }
 

@@ -13,8 +13,8 @@
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
 //! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`krpc`] for the DHT, [`start`] and [`mse`]
-//! for how connections begin, [`utp`] for streams over UDP. The fuzz targets of each decoder are in `fuzz/` at the
-//! top of the repository.
+//! for how connections begin, [`utp`] for streams over UDP, [`stun`] for how others see us. The fuzz targets of
+//! each decoder are in `fuzz/` at the top of the repository.
 
 mod addr;
 pub mod bencode;
@@ -26,6 +26,7 @@ pub mod message;
 pub mod mse;
 mod read;
 pub mod start;
+pub mod stun;
 pub mod text;
 pub mod tracker;
 pub mod utp;

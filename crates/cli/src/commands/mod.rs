@@ -1,5 +1,6 @@
 //! The commands, one file for each group.
 
+mod doctor;
 mod local;
 mod settings;
 mod transfer;
@@ -38,16 +39,21 @@ impl Context {
 
     /// The configuration of a node, with a command's network options over it.
     fn node_config(&self, network: &Network) -> anyhow::Result<NodeConfig> {
-        let mut node = self.config()?.node(&self.paths.state);
+        Ok(self.node_config_from(&self.config()?, network))
+    }
+
+    fn node_config_from(&self, config: &Config, network: &Network) -> NodeConfig {
+        let mut node = config.node(&self.paths.state);
         node.listen = network.listen.or(node.listen);
         node.upload_limit = network.upload_limit.or(node.upload_limit);
         node.download_limit = network.download_limit.or(node.download_limit);
         node.allow_local |= network.allow_local;
+        node.port_mapping = network.port_mapping.unwrap_or(node.port_mapping);
         node.encryption = network.encryption.unwrap_or(node.encryption);
         node.relays.extend(network.relays.iter().cloned());
         node.tls = network.tls.unwrap_or(node.tls);
         node.utp = network.utp.unwrap_or(node.utp);
-        Ok(node)
+        node
     }
 }
 
@@ -66,6 +72,7 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Create(args) => local::create(context, args),
         Command::Inspect(args) => local::inspect(&context, &args),
         Command::Verify(args) => local::verify(context, &args),
+        Command::Doctor(args) => doctor::doctor(&context, &args),
         Command::Paths => settings::show_paths(&context),
         Command::Config(args) => settings::config(&context, &args),
         Command::Completions { shell } => {

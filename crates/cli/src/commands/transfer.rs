@@ -17,7 +17,7 @@ use super::{Context, finish, sink};
 use crate::args::{Get, Relay, Share, Tracker};
 
 /// One thread drives all connections; the store has its own threads for disk and hashes.
-fn runtime() -> anyhow::Result<Runtime> {
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime does not start")
 }
 

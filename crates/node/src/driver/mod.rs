@@ -8,6 +8,7 @@
 //! keep it; kept bytes go straight to the store, and a block to be sent is named, read and written by
 //! `uploads`.
 
+mod mapping;
 mod opening;
 mod outputs;
 mod quic;
@@ -26,6 +27,7 @@ use peerage_api::event::Road;
 use peerage_api::request::{NodeConfig, TlsPolicy};
 use peerage_base::{ConnId, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
+use peerage_net::portmap::PortMap;
 use peerage_net::road::{
     BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, QuicPath, Received, Tls,
 };
@@ -87,6 +89,8 @@ pub(crate) enum News {
     Banned(SocketAddr, String),
     /// A tracker answered, or why not.
     Tracker(String, Result<usize, String>),
+    /// The router leads a port here: its outer address, and how it was asked.
+    PortMapped(SocketAddr, &'static str),
     /// A connection opened.
     Connected(SocketAddr, Road, Option<PeerId>),
     /// A connection closed, with the reason.
@@ -134,6 +138,7 @@ pub(crate) struct Driver {
     pub(crate) torrents: BTreeMap<TorrentId, Torrent>,
     listener: Listener,
     utp: Utp,
+    mapping: Option<PortMap>,
     /// Nobody is let in before the content is known and checked: what a new peer is told first should be
     /// the truth.
     accepting: bool,
@@ -209,6 +214,7 @@ impl Driver {
             ..StoreConfig::default()
         };
         let utp = if config.utp { Utp::open(&listener.local_addrs(), &mut rng) } else { Utp::default() };
+        let mapping = mapping::start(config, &listener.local_addrs());
         let local = peerage_peer::Local {
             peer_id: peer_id(&mut rng),
             listen_port: listener.local_addrs().first().map_or(0, SocketAddr::port),
@@ -227,6 +233,7 @@ impl Driver {
             peer: Peer::new(peer_config(config), local, rng.fork()),
             store: Store::open(store_config, sink)?,
             torrents: BTreeMap::new(),
+            mapping,
             listener,
             utp,
             accepting: false,
@@ -319,6 +326,7 @@ impl Driver {
                 self.on_accept(stream.into(), addr);
             }
             () = self.inbox.wait() => {}
+            status = mapping::changed(&mut self.mapping) => self.on_mapping(status),
             event = self.net.recv() => {
                 if let Some(event) = event {
                     self.on_net(event);

@@ -2,6 +2,7 @@
 
 mod changes;
 mod create;
+mod doctor;
 mod get;
 mod inspect;
 mod relay;
@@ -14,6 +15,7 @@ mod tracker;
 mod verify;
 
 pub use create::create;
+pub use doctor::doctor;
 pub use get::get;
 pub use inspect::inspect;
 pub use relay::{check_relay, relay};

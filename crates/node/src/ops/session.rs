@@ -160,6 +160,9 @@ impl Session {
                     Err(error) => Event::Tracker { url, peers: 0, error: Some(printable(&error)) },
                 }
             }
+            News::PortMapped(external, method) => {
+                Event::PortMapped { external: external.to_string(), method: method.to_owned() }
+            }
             News::Connected(addr, road, peer) => {
                 let peer = peer.map(|peer| peer.to_string());
                 Event::PeerConnected { addr: shown(addr), road, peer }
@@ -243,12 +246,16 @@ impl Session {
     pub async fn finish(mut self) {
         let now = self.driver.now();
         let stats = self.driver.peer.swarm(self.torrent).map(|_| self.stats());
+        let unmapping = self.driver.close_mapping();
         self.driver.peer.stop(now);
         // The last announces begin when the machine's outputs are carried out, not before.
         self.driver.turn(now).await;
         let limit = now + GOODBYE_LIMIT;
         while self.driver.is_saying_goodbye() && self.driver.now() < limit {
             self.driver.turn(limit).await;
+        }
+        if let Some(unmapping) = unmapping {
+            let _ = unmapping.await;
         }
         if let Some(stats) = stats {
             self.tell(Event::Stats(stats));

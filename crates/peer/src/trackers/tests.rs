@@ -227,3 +227,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_new_port_is_told_as_soon_as_the_tracker_allows() {
+    let allowed = INTERVAL_MIN;
+    // Told before the answer, and after it.
+    for late in [false, true] {
+        let (mut t, mut rng) = trackers(&[&["http://a/"]]);
+        let first = drain(&mut t, Instant::ZERO, &mut rng).remove(0);
+        if !late {
+            t.set_port(7000);
+        }
+        t.handle(Instant::ZERO, first.tracker, Ok(&reply(1800)), &mut rng).unwrap();
+        if late {
+            t.set_port(7000);
+        }
+        let before = Instant::from_micros(Instant::ZERO.as_micros() + allowed.as_micros() as u64 - 1);
+        assert!(drain(&mut t, before, &mut rng).is_empty());
+        let second = drain(&mut t, Instant::ZERO + allowed, &mut rng).remove(0);
+        assert_eq!((first.request.port, second.request.port), (6881, 7000));
+        // The same port again is no news.
+        t.handle(Instant::ZERO + allowed, second.tracker, Ok(&reply(1800)), &mut rng).unwrap();
+        t.set_port(7000);
+        assert!(drain(&mut t, Instant::ZERO + allowed + secs(1700), &mut rng).is_empty());
+    }
+}

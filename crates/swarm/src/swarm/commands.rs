@@ -5,6 +5,11 @@ use crate::{Event, Message, PauseReason, Priority, Reason};
 use peerage_base::{ConnId, Instant};
 
 impl Swarm {
+    /// Others reach us on this port from now on; peers are told when they connect.
+    pub fn set_listen_port(&mut self, port: u16) {
+        self.local.listen_port = port;
+    }
+
     /// Changes how much each file is wanted; files beyond the list are [`Priority::Normal`]. A piece
     /// counts as much as the file in it that is wanted most.
     pub fn set_priorities(&mut self, _now: Instant, priorities: &[Priority]) {
