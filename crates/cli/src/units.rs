@@ -76,18 +76,6 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(value * factor).map_err(|_| wrong())
 }
 
-/// `on` or `off`.
-///
-/// # Errors
-/// A sentence that says what is accepted.
-pub fn parse_switch(text: &str) -> Result<bool, String> {
-    match text.trim() {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("is neither on nor off".to_owned()),
-    }
-}
-
 /// A size for people: `1.4 GiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
