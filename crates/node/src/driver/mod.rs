@@ -195,17 +195,6 @@ impl Driver {
             key,
             addresses: config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
-        let peer_config = peerage_peer::Config {
-            connections_max: config.connections_max,
-            half_open_max: config.half_open_max,
-            allow_local: config.allow_local,
-            upload_rate_max: config.upload_limit,
-            download_rate_max: config.download_limit,
-            inflight_bytes_max: INFLIGHT_BYTES_MAX,
-            encryption: opening::policy(config.encryption),
-            authentication: opening::authentication(config.tls),
-            ..peerage_peer::Config::default()
-        };
         let web = web::client(config.allow_local);
         let trackers = peerage_net::tracker::Client::new(
             web.clone(),
@@ -215,7 +204,7 @@ impl Driver {
         let (net_sender, net) = mpsc::channel(NET_EVENTS_MAX);
         Ok(Self {
             started: std::time::Instant::now(),
-            peer: Peer::new(peer_config, local, rng.fork()),
+            peer: Peer::new(settings(config), local, rng.fork()),
             store: Store::open(store_config, sink)?,
             torrents: BTreeMap::new(),
             mapping: mapping::start(config, &addrs),
@@ -516,6 +505,21 @@ fn prove(config: &NodeConfig, who: Who) -> Result<(Option<PeerId>, Option<Tls>),
     };
     let tls = Tls::new(&identity).map_err(|error| StartError::Tls(error.to_string()))?;
     Ok((Some(identity.id()), Some(tls)))
+}
+
+/// What the user set, as the machine takes it.
+fn settings(config: &NodeConfig) -> peerage_peer::Config {
+    peerage_peer::Config {
+        connections_max: config.connections_max,
+        half_open_max: config.half_open_max,
+        allow_local: config.allow_local,
+        upload_rate_max: config.upload_limit,
+        download_rate_max: config.download_limit,
+        inflight_bytes_max: INFLIGHT_BYTES_MAX,
+        encryption: opening::policy(config.encryption),
+        authentication: opening::authentication(config.tls),
+        ..peerage_peer::Config::default()
+    }
 }
 
 /// Our id in handshakes (BEP 20): client, version, random.
