@@ -337,6 +337,7 @@ fn names_and_links(add: Add<'_>) {
         trackers: vec!["http://t.example/announce?x=1".into(), "udp://u.example:80".into()],
         peers: vec!["127.0.0.1:6881".into(), "[::1]:6881".into()],
         web_seeds: vec!["http://w.example/a b".into()],
+        contacts: Vec::new(),
         select: vec![0..=2, 4..=4],
     };
     let v2 = Magnet::new(InfoHashes { v1: None, ..hashes });

@@ -177,6 +177,7 @@ fn peer_config(config: &NodeConfig) -> peerage_peer::Config {
         encryption: opening::policy(config.encryption),
         authentication: opening::authentication(config.tls),
         utp: config.utp,
+        quic: true,
         ..peerage_peer::Config::default()
     }
 }
