@@ -10,7 +10,7 @@ import psutil
 
 def without_peers(link):
     """The link without the addresses of peers: only trackers are left to find them."""
-    return re.sub(r"&x\.pe=[^&]*", "", link)
+    return re.sub(r"&x\.p[eg]=[^&]*", "", link)
 
 
 @contextmanager
