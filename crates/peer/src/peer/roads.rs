@@ -122,6 +122,8 @@ impl Peer {
         let limit = match road {
             Road::Tcp if self.config.utp && !failed() => UTP_DELAY,
             Road::Utp => UTP_LIMIT,
+            // First a relay is found, then the peer at it, then a hole.
+            Road::Quic(_) => return 2 * self.config.dial_timeout,
             _ => self.config.dial_timeout,
         };
         limit.min(self.config.dial_timeout)
