@@ -1,7 +1,7 @@
 //! KRPC, the messages of the mainline DHT (BEP 5, 32, 33, 42, 43, 44, 51).
 //!
 //! One datagram is one bencoded dictionary: a [`Query`], a [`Response`] to one, or an error.
-//! [`decode`] gives a [`Message`], or says why there is none; where a query can be told from its
+//! [`decode()`] gives a [`Message`], or says why there is none; where a query can be told from its
 //! remains, [`DecodeError::BadQuery`] says with which code it is answered. What only a stored item's
 //! keeper can judge (tokens, signatures, lengths of values and salts) is not judged here.
 //!

@@ -3,7 +3,7 @@
 //! A road begins as a dial or an accepted socket and becomes a [`Greeted`] [`Stream`]: plain TCP or
 //! message stream encryption, which every BitTorrent client speaks, or TLS under both ends' keys; and uTP
 //! (`crate::utp`) where TCP does not lead there, in plain or encrypted. These share one listening port;
-//! [`greet`] tells them by their first bytes. QUIC has a UDP port of its own.
+//! [`greet()`] tells them by their first bytes. QUIC has a UDP port of its own.
 //!
 //! A [`Connection`] is two tasks around one stream. The reader receives into large pooled buffers,
 //! splits them into frames and hands over both, so that the bytes of a block are copied once from the
