@@ -124,7 +124,7 @@ fn extensions(add: Add<'_>) {
     add("mse", "method-changed", &[50, 1, 0, 200, 2]);
     let utp = b"\x21\x02\x12\x34\0\0\0\x01\0\0\0\x02\0\x10\0\0\0\x01\0\x02";
     add("utp", "extensions", &[&utp[..], b"\x01\x03abc\0\x04\x05\0\0\x80"].concat());
-    add("utp", "empty-selective-ack", &[&utp[..], b"\x01\x03abc\0\0"].concat());
+    add("utp", "cut-short", &[&utp[..], b"\x01\xffab"].concat());
     add("utp", "data", b"\x01\0\x12\x35\0\0\0\x01\0\0\0\x02\0\x10\0\0\0\x01\0\x02payload");
     add("extended", "handshake", &[&[0], &handshake.encode()[..]].concat());
     add("extended", "pex", &[&[1], &pex[..]].concat());
