@@ -270,6 +270,7 @@ fn any_method() -> impl Strategy<Value = Method> {
     ]
 }
 
+/// An answer to one kind of question each: one to all of them together would not fit a datagram.
 fn any_response() -> impl Strategy<Value = Response> {
     let node = (any_key(), any_addr()).prop_map(|(id, addr)| Node { id, addr });
     let nodes = prop::collection::vec(node, 0..8).prop_map(|mut nodes| {
@@ -278,24 +279,23 @@ fn any_response() -> impl Strategy<Value = Response> {
     });
     let samples = (prop::collection::vec(any::<[u8; 20]>(), 0..9), 0..i64::MAX as u64, 0_u64..=21_600)
         .prop_map(|(hashes, total, interval_s)| Samples { hashes, total, interval_s });
-    (
-        any_key(),
-        prop::option::of(any_addr()),
-        nodes,
-        prop::option::of(prop::collection::vec(any::<u8>(), 0..=64)),
-        prop::collection::vec(any_addr(), 0..20),
-        prop::option::of(any_signed()),
-        prop::option::of(any_value()),
-        prop::option::of(samples),
-        any::<bool>(),
-    )
-        .prop_map(|(id, observed, nodes, token, values, signed, value, samples, filtered)| {
+    let answer = prop_oneof![
+        (prop::collection::vec(any_addr(), 0..20), any::<bool>()).prop_map(|(values, filtered)| {
             let mut filter = Bloom::default();
             filter.insert([1, 2, 3, 4].into());
             let filters = filtered.then(|| (filter, Bloom::default()));
+            Response { values, filters, ..Response::default() }
+        }),
+        (prop::option::of(any_signed()), prop::option::of(any_value())).prop_map(|(signed, value)| {
             let seq = signed.map(|signed| signed.seq);
-            Response { id: Some(id), observed, nodes, token, values, filters, value, signed, seq, samples }
-        })
+            Response { signed, seq, value, ..Response::default() }
+        }),
+        samples.prop_map(|samples| Response { samples: Some(samples), ..Response::default() }),
+    ];
+    let token = prop::option::of(prop::collection::vec(any::<u8>(), 0..=64));
+    (any_key(), prop::option::of(any_addr()), nodes, token, answer).prop_map(
+        |(id, observed, nodes, token, answer)| Response { id: Some(id), observed, nodes, token, ..answer },
+    )
 }
 
 proptest! {
@@ -314,6 +314,7 @@ proptest! {
         for body in [query, Body::Response(Box::new(reply))] {
             let message = Message { transaction: transaction.clone(), version, body };
             let packet = message.encode();
+            prop_assert!(packet.len() <= KRPC_BYTES_MAX, "{} bytes", packet.len());
             prop_assert_eq!(decode(&packet), Ok(message), "{}", packet.escape_ascii());
             // Canonical, so that every other reader takes it.
             let limits = crate::bencode::Limits::MESSAGE.strict();
