@@ -7,7 +7,6 @@ use peerage_api::request::NodeConfig;
 use peerage_base::{Contact, Instant};
 use peerage_net::identity::Identity;
 use peerage_net::road::{GreetError, Greeted, Quic, QuicError};
-use peerage_peer::{PeerChange, RoadKind};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{Driver, Input};
@@ -60,7 +59,6 @@ impl Driver {
         let addr = peerage_base::contact::placeholder(peer);
         let Some(conn) = self.peer.accept(now, addr) else { return };
         self.open(now, conn, greeted, addr, None);
-        self.peer.handle_peer(now, conn, PeerChange::Authenticated(RoadKind::Quic, peer));
     }
 
     /// Says goodbye to those who are connected by QUIC.
