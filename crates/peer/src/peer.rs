@@ -19,6 +19,7 @@ mod connect;
 mod conns;
 mod dial;
 mod drain;
+mod punch;
 mod roads;
 mod torrent;
 
@@ -168,6 +169,7 @@ impl Peer {
 
     fn torrent(&mut self, hashes: InfoHashes, private: bool, mut config: peerage_swarm::Config) -> Torrent {
         config.pex &= !private;
+        config.holepunch = self.config.utp;
         let local = peerage_swarm::Local { peer_id: self.local.peer_id, listen_port: self.announcer.port };
         let backoff = Backoff {
             first: self.config.retry_first,

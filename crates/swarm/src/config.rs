@@ -31,6 +31,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// Take part in peer exchange (BEP 11). A private torrent never does (BEP 27).
     pub pex: bool,
+    /// Introduce peers to each other, and be introduced (BEP 55): worth nothing without uTP.
+    pub holepunch: bool,
     /// Disconnect peers that neither want nor have what we lack (both sides complete).
     pub close_redundant: bool,
     /// Pieces are asked for in order, from the read position on.
@@ -56,6 +58,7 @@ impl Default for Config {
             snub_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(130),
             pex: true,
+            holepunch: false,
             close_redundant: true,
             sequential: false,
             super_seeding: false,

@@ -32,26 +32,30 @@ impl Peer {
         teller: Option<IpAddr>,
         addrs: &[SocketAddr],
     ) -> usize {
-        let Some(torrent) = self.torrents.get_mut(&id) else { return 0 };
         let mut added = 0;
         for addr in addrs {
             let addr = addr::canonical(*addr);
-            let allowed =
-                if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
-            if !allowed || self.bans.reason(now, addr).is_some() {
-                self.stats.addresses_refused += 1;
+            if !self.permits(now, addr, source) {
                 continue;
             }
-            let own = addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip());
-            if !own {
-                added += usize::from(torrent.candidates.add(now, addr, source, teller, &mut self.rng));
-            }
+            let Some(torrent) = self.torrents.get_mut(&id) else { return 0 };
+            added += usize::from(torrent.candidates.add(now, addr, source, teller, &mut self.rng));
         }
         if added > 0 {
             self.dial(now, id);
             self.touch(id);
         }
         added
+    }
+
+    /// Whether an address that `source` names may be dialled, by its range, bans, and since it is not our own.
+    pub(super) fn permits(&mut self, now: Instant, addr: SocketAddr, source: Source) -> bool {
+        let allowed = if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
+        if !allowed || self.bans.reason(now, addr).is_some() {
+            self.stats.addresses_refused += 1;
+            return false;
+        }
+        addr.port() != self.local.listen_port || !self.local.addresses.contains(&addr.ip())
     }
 
     /// Dials for a torrent as long as there are candidates and places.
