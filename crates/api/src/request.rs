@@ -48,6 +48,19 @@ pub struct Get {
     pub resume_command: String,
 }
 
+/// Find out what becomes of a link, and why.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// A magnet link, the path or URL of a `.torrent` file, or an infohash.
+    pub link: String,
+    /// Peers to connect to besides those that the link names.
+    pub peers: Vec<String>,
+    /// Trackers besides those that the link names.
+    pub trackers: Vec<String>,
+    /// Seconds after which it ends at the latest.
+    pub timeout: f64,
+}
+
 /// Make a torrent file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Create {

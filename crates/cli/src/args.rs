@@ -91,6 +91,8 @@ pub enum Command {
     Relay(Relay),
     /// Check whether this machine can share and get, and say what to do where it cannot
     Doctor(Doctor),
+    /// Tell for one link who was found, who was reached, and why not
+    Why(Why),
     /// Show where configuration, state and downloads are kept
     Paths,
     /// Show or check the configuration
@@ -211,6 +213,20 @@ pub struct Get {
     /// Wait for ever for somebody who has it
     #[arg(long, conflicts_with = "stall_timeout")]
     pub wait: bool,
+    /// Network options.
+    #[command(flatten)]
+    pub network: Network,
+}
+
+/// `peerage why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Magnet link, .torrent file, URL of one, or infohash
+    #[arg(value_name = "LINK", allow_hyphen_values = false)]
+    pub link: String,
+    /// End after this time at the latest
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "15s")]
+    pub timeout: Duration,
     /// Network options.
     #[command(flatten)]
     pub network: Network,

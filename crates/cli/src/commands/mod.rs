@@ -4,6 +4,7 @@ mod doctor;
 mod local;
 mod settings;
 mod transfer;
+mod why;
 
 use std::sync::Arc;
 
@@ -73,6 +74,7 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => local::inspect(&context, &args),
         Command::Verify(args) => local::verify(context, &args),
         Command::Doctor(args) => doctor::doctor(&context, &args),
+        Command::Why(args) => why::why(&context, args),
         Command::Paths => settings::show_paths(&context),
         Command::Config(args) => settings::config(&context, &args),
         Command::Completions { shell } => {

@@ -12,6 +12,7 @@ mod mapping;
 mod opening;
 mod outputs;
 mod quic;
+mod trace;
 mod uploads;
 mod utp;
 mod web;
@@ -44,6 +45,7 @@ use tokio::sync::mpsc;
 use crate::identity::{self, IdentityError};
 use crate::inbox::Inbox;
 use opening::Opening;
+pub(crate) use trace::{End, Trace};
 use uploads::{ReadDone, Uploads};
 use utp::Utp;
 use writes::Writes;
@@ -95,6 +97,8 @@ pub(crate) enum News {
     Connected(SocketAddr, Road, Option<PeerId>),
     /// A connection closed, with the reason.
     Disconnected(SocketAddr, String),
+    /// A step on the way to a peer.
+    Trace(Trace),
 }
 
 /// Why a node could not start.
@@ -286,8 +290,8 @@ impl Driver {
         self.connections.get(&busiest.conn).map(Link::road)
     }
 
-    /// Whether last announces are still under way.
-    pub(crate) fn is_saying_goodbye(&self) -> bool {
+    /// Whether announces are under way.
+    pub(crate) fn is_announcing(&self) -> bool {
         self.announces > 0
     }
 
@@ -386,6 +390,7 @@ impl Driver {
             ConnEvent::Closed(conn, reason) => {
                 // A connection that the machine closed is forgotten already.
                 if self.forget(conn, &reason) {
+                    self.trace(Trace::Closed(conn, End::Lost(reason.clone())));
                     self.peer.handle_peer(now, conn, PeerChange::Closed(reason));
                 }
             }
@@ -513,6 +518,7 @@ impl Driver {
     /// Leaves a connection by the driver's own decision.
     fn drop_connection(&mut self, now: Instant, conn: ConnId, reason: &str) {
         if self.forget(conn, reason) {
+            self.trace(Trace::Closed(conn, End::Lost(reason.to_owned())));
             self.peer.handle_peer(now, conn, PeerChange::Closed(reason.to_owned()));
         }
     }

@@ -14,7 +14,7 @@ use peerage_wire::handshake::Handshake;
 use peerage_wire::mse::Methods;
 use tokio::task::AbortHandle;
 
-use super::{Driver, Input, Link, News};
+use super::{Driver, Input, Link, News, Trace};
 
 /// Openings end by then even if the machine does not give them up.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
@@ -108,6 +108,7 @@ impl Driver {
         let now = self.now();
         let road = if matches!(stream, Stream::Utp(_)) { RoadKind::Utp } else { RoadKind::Tcp };
         let Some(conn) = self.peer.accept_over(now, addr, road) else { return };
+        self.trace_arrival(conn, addr, road);
         let strangers = self.authentication != Authentication::Require;
         let admission = Admission {
             plain: strangers && self.encryption != Encryption::Require,
@@ -160,7 +161,10 @@ impl Driver {
                     self.peer.handle_peer(now, conn, PeerChange::Connected);
                 }
             }
-            Err(error) => self.peer.handle_peer(now, conn, PeerChange::Closed(error.to_string())),
+            Err(error) => {
+                self.trace_failure(conn, &error);
+                self.peer.handle_peer(now, conn, PeerChange::Closed(error.to_string()));
+            }
         }
     }
 
@@ -177,6 +181,7 @@ impl Driver {
         tracing::debug!(%addr, %road, "connected");
         let connection = Connection::spawn(conn, greeted, self.net_sender.clone(), self.buffers.clone());
         self.connections.insert(conn, Link { connection, addr, road: road.clone(), path, info_hash });
+        self.trace(Trace::Open(conn, road.clone()));
         self.news.push_back(News::Connected(addr, road, peer));
         self.uploads.open(now, conn);
     }

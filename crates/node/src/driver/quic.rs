@@ -59,6 +59,7 @@ impl Driver {
         let Some(peer) = greeted.peer else { return };
         let addr = peerage_base::contact::placeholder(peer);
         let Some(conn) = self.peer.accept(now, addr) else { return };
+        self.trace_arrival(conn, addr, RoadKind::Quic);
         self.open(now, conn, greeted, addr, None);
         self.peer.handle_peer(now, conn, PeerChange::Authenticated(RoadKind::Quic, peer));
     }

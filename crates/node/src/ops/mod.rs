@@ -13,6 +13,7 @@ mod source;
 mod stdout;
 mod tracker;
 mod verify;
+mod why;
 
 pub use create::create;
 pub use doctor::doctor;
@@ -22,6 +23,7 @@ pub use relay::{check_relay, relay};
 pub use share::share;
 pub use tracker::{is_tracker_url, tracker};
 pub use verify::verify;
+pub use why::why;
 
 use std::io;
 

@@ -188,7 +188,7 @@ impl Session {
                 };
                 Event::Warning { message }
             }
-            News::Store(_) | News::Swarm(_) => return,
+            News::Store(_) | News::Swarm(_) | News::Trace(_) => return,
         };
         self.tell(event);
     }
@@ -251,7 +251,7 @@ impl Session {
         // The last announces begin when the machine's outputs are carried out, not before.
         self.driver.turn(now).await;
         let limit = now + GOODBYE_LIMIT;
-        while self.driver.is_saying_goodbye() && self.driver.now() < limit {
+        while self.driver.is_announcing() && self.driver.now() < limit {
             self.driver.turn(limit).await;
         }
         if let Some(unmapping) = unmapping {

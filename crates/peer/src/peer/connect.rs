@@ -112,6 +112,7 @@ impl Peer {
             self.outputs.push_back(Output::Send { conn: id, bytes });
         }
         self.conns.set_up(now, id, handshake.peer_id);
+        self.outputs.push_back(Output::Greeted { torrent, conn: id });
         if let Some(torrent) = self.torrents.get_mut(&torrent) {
             torrent.candidates.proven(addr);
             torrent.swarm.handle_peer(now, id, PeerChange::Up { addr, outgoing, handshake });

@@ -5,7 +5,7 @@ use super::conns::Stage;
 use crate::Encryption;
 use crate::addr::{self, LocalRange, Scope};
 use crate::candidates::Ending;
-use crate::event::{CloseReason, Source};
+use crate::event::{CloseReason, Output, Refusal, Source};
 use peerage_base::{ConnId, Duration, Instant, TorrentId};
 use peerage_swarm::PeerStats;
 use std::net::{IpAddr, SocketAddr};
@@ -38,14 +38,20 @@ impl Peer {
             let addr = addr::canonical(*addr);
             let allowed =
                 if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
-            if !allowed || self.bans.reason(now, addr).is_some() {
-                self.stats.addresses_refused += 1;
-                continue;
-            }
             let own = addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip());
-            if !own {
+            let refused = if !allowed {
+                Some(Refusal::Range)
+            } else if self.bans.reason(now, addr).is_some() {
+                Some(Refusal::Banned)
+            } else if own {
+                Some(Refusal::Ourselves)
+            } else {
                 added += usize::from(torrent.candidates.add(now, addr, source, teller, &mut self.rng));
-            }
+                torrent.candidates.source(addr).is_none().then_some(Refusal::NoRoom)
+            };
+            let unfit = matches!(refused, Some(Refusal::Range | Refusal::Banned));
+            self.stats.addresses_refused += u64::from(unfit);
+            self.outputs.push_back(Output::Found { torrent: id, addr, source, refused });
         }
         if added > 0 {
             self.dial(now, id);

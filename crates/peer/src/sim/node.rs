@@ -4,7 +4,7 @@ use super::content::Content;
 use super::events::Event;
 use super::link::{LinkId, NEVER};
 use super::{How, Net, NodeId, TRACKER_URL};
-use crate::{Config, Local, Output, Peer, StoreEvent, TorrentParams};
+use crate::{Config, Local, Output, Peer, Refusal, Source, StoreEvent, TorrentParams};
 use peerage_base::{ConnId, Duration, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info, PieceHasher, merkle};
 use peerage_swarm::{Bitfield, Block, Message};
@@ -127,6 +127,7 @@ pub(super) struct Node {
     pub(super) banned: Vec<(SocketAddr, String)>,
     pub(super) dialled: Vec<SocketAddr>,
     pub(super) closed: Vec<(Instant, SocketAddr, String)>,
+    pub(super) found: Vec<(SocketAddr, Source, Option<Refusal>)>,
 }
 
 impl Node {
@@ -163,6 +164,7 @@ impl Node {
             banned: Vec::new(),
             dialled: Vec::new(),
             closed: Vec::new(),
+            found: Vec::new(),
         }
     }
 
@@ -373,7 +375,8 @@ impl Net {
                 }
                 _ => {}
             },
-            Output::WebRequest { .. } | Output::TrackerStatus { .. } => {}
+            Output::Found { addr, source, refused, .. } => node.found.push((addr, source, refused)),
+            Output::WebRequest { .. } | Output::TrackerStatus { .. } | Output::Greeted { .. } => {}
         }
     }
 
