@@ -108,6 +108,8 @@ pub enum Obstacle {
     HungUp,
     /// Another peer than the one named by its key.
     OtherPeer,
+    /// The relay on the way does not let us in.
+    Denied,
     /// It is about another torrent.
     OtherTorrent,
     /// It speaks something else.

@@ -125,6 +125,10 @@ pub enum Refusal {
     /// The table of candidates is full of better ones.
     #[error("too many others are known")]
     NoRoom,
+    /// No way to it that may be taken: it has no relay and only those may be used, or nothing else, and
+    /// relays may not.
+    #[error("there is no way to it that --via permits")]
+    NoWay,
     /// It is named by its key, and the roads that prove one are off.
     #[error("it is to prove who it is, and TLS is off here")]
     Unprovable,

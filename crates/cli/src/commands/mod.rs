@@ -54,6 +54,8 @@ impl Context {
         node.relays.extend(network.relays.iter().cloned());
         node.tls = network.tls.unwrap_or(node.tls);
         node.utp = network.utp.unwrap_or(node.utp);
+        node.via = network.via.unwrap_or(node.via);
+        node.bind = network.bind.clone().or(node.bind);
         node
     }
 }

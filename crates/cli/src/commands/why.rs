@@ -18,6 +18,7 @@ pub fn why(context: &Context, args: Why) -> anyhow::Result<ExitCode> {
         link: args.link,
         peers: args.network.peers,
         trackers: args.network.trackers,
+        known: args.known,
         timeout: args.timeout.as_secs_f64(),
     };
     let stop = peerage_node::Stop::new();
@@ -113,6 +114,7 @@ fn obstacle_text(obstacle: Obstacle, reason: Option<&str>) -> String {
         Obstacle::OtherTorrent => "it serves another torrent",
         Obstacle::Ourselves => "it is we ourselves",
         Obstacle::OtherPeer
+        | Obstacle::Denied
         | Obstacle::OtherProtocol
         | Obstacle::Encryption
         | Obstacle::GoesOn

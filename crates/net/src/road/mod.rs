@@ -25,6 +25,6 @@ pub use greet::{Admission, GreetError, Greeted, authenticate, encrypt, greet};
 pub use listener::{ListenError, Listener, dial};
 pub use obstacle::Obstacle;
 pub use pool::BufferPool;
-pub use quic::{Quic, QuicError, QuicIncoming, QuicPath};
+pub use quic::{Quic, QuicConfig, QuicError, QuicIncoming, QuicPath};
 pub use stream::Stream;
 pub use tls::Tls;

@@ -18,6 +18,8 @@ pub enum Obstacle {
     HungUp,
     /// Another peer than the one that was asked for.
     OtherPeer,
+    /// A relay that does not let us in.
+    Denied,
     /// The encrypted start failed, or is not wanted.
     Encryption,
     /// It speaks something else.
@@ -39,6 +41,7 @@ impl From<&GreetError> for Obstacle {
                 Self::NoRoute
             }
             ErrorKind::TimedOut => Self::NoAnswer,
+            ErrorKind::PermissionDenied => Self::Denied,
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Self::HungUp,
             _ if OtherPeer::is_in(error) => Self::OtherPeer,
             ErrorKind::InvalidData => Self::OtherProtocol,

@@ -142,7 +142,7 @@ pub(crate) fn pkcs8(identity: &Identity) -> Vec<u8> {
 
 /// Suites by what they cost on machines with AES instructions. The key exchange withstands a quantum
 /// computer where both ends know it (draft-ietf-tls-ecdhe-mlkem).
-pub(super) fn provider() -> CryptoProvider {
+pub(crate) fn provider() -> CryptoProvider {
     use aws_lc_rs::{cipher_suite, kx_group};
     CryptoProvider {
         cipher_suites: vec![

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use peerage_api::error::{ExitCode, Failure};
-use peerage_api::request::{self, NodeConfig};
+use peerage_api::request::{self, NodeConfig, ViaPolicy};
 use peerage_api::why::{WebSeed, Why};
 use peerage_api::{Event, SCHEMA_VERSION};
 use peerage_base::{InfoHashes, Instant};
@@ -44,7 +44,8 @@ pub async fn why(request: request::Why, mut config: NodeConfig, stop: Stop) -> R
             heard.lock().unwrap_or_else(PoisonError::into_inner).push(message);
         }
     });
-    let mut session = Session::start(&config, Who::Anyone, sink, stop)?;
+    let who = if request.known { Who::Known } else { Who::Anyone };
+    let mut session = Session::start(&config, who, sink, stop)?;
     let result = Look::run(&mut session, &request).await;
     session.finish().await;
     let mut why = result?;
@@ -68,7 +69,9 @@ impl Look {
     async fn run(session: &mut Session, request: &request::Why) -> Result<Why, Failure> {
         let started = session.driver.now();
         let limit = Duration::try_from_secs_f64(request.timeout).unwrap_or(Duration::MAX);
-        let source = tokio::time::timeout(limit, source::open(&request.link, session.driver.http())).await;
+        let source =
+            tokio::time::timeout(limit, source::open(&request.link, session.via, session.driver.http()))
+                .await;
         let source = source.map_err(|_| {
             Failure::new(ExitCode::Timeout, "E_TIMEOUT", "the torrent file did not come in time")
         })??;
@@ -121,9 +124,13 @@ impl Look {
             self.web_seeds = seeds(&web_seeds);
         }
         trackers.extend(asked.trackers.iter().map(|url| vec![url.clone()]));
-        self.record.expect_trackers(&trackers);
+        if session.via != ViaPolicy::Relay {
+            self.record.expect_trackers(&trackers);
+        } else {
+            self.web_seeds.clear();
+        }
         let peers: Vec<String> = named.into_iter().chain(asked.peers.iter().cloned()).collect();
-        let addrs = resolve(&peers, &session.sink).await;
+        let addrs = resolve(&peers, session.via, &session.sink).await;
         session.driver.accept_peers();
         let now = session.driver.now();
         let (peer, torrent) = (&mut session.driver.peer, session.torrent);
@@ -143,7 +150,7 @@ impl Look {
         let content = Content { hashes, have: Bitfield::new(info.layout.pieces()), priorities: Vec::new() };
         let now = session.driver.now();
         session.driver.peer.set_content(now, session.torrent, content);
-        for (number, seed) in self.web_seeds.iter().enumerate() {
+        for (number, seed) in self.web_seeds.iter().enumerate().filter(|_| session.via != ViaPolicy::Relay) {
             let (client, url, info) = (session.driver.http().clone(), seed.url.clone(), Arc::clone(&info));
             self.probes.spawn(async move { (number, probe(&client, &url, &info).await) });
         }
@@ -159,6 +166,7 @@ impl Look {
             if session.stop.is_requested() || now >= self.until {
                 return Ok(());
             }
+            session.tick();
             session.driver.turn(self.until.min(now + LOOK_INTERVAL)).await;
             while let Some(news) = session.driver.news() {
                 self.on_news(session, news)?;

@@ -2,10 +2,10 @@
 
 use super::Peer;
 use super::conns::Stage;
-use crate::Encryption;
 use crate::addr::{self, LocalRange, Scope};
 use crate::candidates::Ending;
 use crate::event::{CloseReason, Output, Refusal, Source};
+use crate::{Encryption, Via};
 use peerage_base::{ConnId, Duration, Instant, TorrentId};
 use peerage_swarm::PeerStats;
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +39,9 @@ impl Peer {
             let allowed =
                 if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
             let own = addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip());
-            let refused = if !allowed {
+            let refused = if self.config.via == Via::Relay {
+                Some(Refusal::NoWay)
+            } else if !allowed {
                 Some(Refusal::Range)
             } else if self.bans.reason(now, addr).is_some() {
                 Some(Refusal::Banned)

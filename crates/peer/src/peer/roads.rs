@@ -7,12 +7,12 @@
 
 use super::Peer;
 use super::conns::{Conn, Stage};
-use crate::Encryption;
 use crate::addr;
 use crate::candidates::{Ending, Key};
 use crate::config::Authentication;
 use crate::event::{Output, Refusal, Source};
 use crate::road::{Road, RoadKind};
+use crate::{Encryption, Via};
 use peerage_base::contact::{is_placeholder, placeholder};
 use peerage_base::{ConnId, Contact, Duration, Instant, PeerId, TorrentId};
 use peerage_swarm::Handshake;
@@ -43,6 +43,11 @@ impl Peer {
             let addr = placeholder(contact.id);
             return self.outputs.push_back(Output::Found { torrent: id, addr, source, refused: unfit });
         }
+        let contact = self.permitted(contact);
+        if contact.tcp.is_empty() && contact.udp.is_empty() && contact.relay.is_none() {
+            let (addr, refused) = (placeholder(contact.id), Some(Refusal::NoWay));
+            return self.outputs.push_back(Output::Found { torrent: id, addr, source, refused });
+        }
         let key = Key::Of(contact.id);
         let Some(torrent) = self.torrents.get_mut(&id) else { return };
         for addr in contact.tcp.iter().map(|addr| addr::canonical(*addr)) {
@@ -63,6 +68,15 @@ impl Peer {
         }
         self.dial(now, id);
         self.touch(id);
+    }
+
+    /// The ways to a peer that may be taken.
+    fn permitted(&self, contact: &Contact) -> Contact {
+        match self.config.via {
+            Via::Any => contact.clone(),
+            Via::Direct => Contact { relay: None, ..contact.clone() },
+            Via::Relay => Contact { relay: contact.relay.clone(), ..Contact::new(contact.id) },
+        }
     }
 
     /// The road of the next dial of `addr`. `None`: there is none to take, now or ever.

@@ -271,6 +271,7 @@ fn opening_obstacle(opening: Opening) -> Obstacle {
         Opening::NoAnswer => Obstacle::NoAnswer,
         Opening::HungUp => Obstacle::HungUp,
         Opening::OtherPeer => Obstacle::OtherPeer,
+        Opening::Denied => Obstacle::Denied,
         Opening::Encryption => Obstacle::Encryption,
         Opening::OtherProtocol => Obstacle::OtherProtocol,
         Opening::Other => Obstacle::Other,

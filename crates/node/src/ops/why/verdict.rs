@@ -1,15 +1,17 @@
 //! What follows from what was found out: one sentence, and what to do.
 
+use super::super::ways::RELAY_DENIES;
 use peerage_api::counted;
 use peerage_api::error::ExitCode;
 use peerage_api::why::{Conclusion, Found, Met, Obstacle, Origin, Step, Why};
 
 /// What is nearest to a connection, or tells most, first.
-const TELLING: [Obstacle; 12] = [
+const TELLING: [Obstacle; 13] = [
     Obstacle::OtherPeer,
     Obstacle::OtherTorrent,
     Obstacle::Ourselves,
     Obstacle::Encryption,
+    Obstacle::Denied,
     Obstacle::Mute,
     Obstacle::HungUp,
     Obstacle::OtherProtocol,
@@ -40,7 +42,11 @@ pub(super) fn conclude(why: &Why) -> Conclusion {
         (true, Some(first)) => {
             let reason = first.refused.as_deref().unwrap_or_default();
             let message = format!("{} named, and none may be dialled: {reason}", were(refused.len()));
-            let advice = "--allow-local permits addresses of the local network; --peer ADDR:PORT any";
+            let advice = if reason.contains("--via") {
+                "ask the sharer for a link with another way (--relay URL), or leave --via away"
+            } else {
+                "--allow-local permits addresses of the local network; --peer ADDR:PORT any"
+            };
             conclusion(ExitCode::Unreachable, "E_REFUSED", message, advice)
         }
         (true, None) => nobody(why),
@@ -146,6 +152,7 @@ fn words(obstacle: Obstacle) -> &'static str {
         Obstacle::HungUp => "hung up before its handshake",
         Obstacle::OtherPeer => "is another one than the link names",
         Obstacle::OtherTorrent => "serves another torrent",
+        Obstacle::Denied => "is behind a relay that does not let us in",
         Obstacle::OtherProtocol => "speaks something else",
         Obstacle::Encryption => "did not agree on encryption",
         Obstacle::Ourselves => "is this machine's own address",
@@ -157,6 +164,7 @@ fn plural(obstacle: Obstacle) -> &'static str {
     match obstacle {
         Obstacle::OtherPeer => "are others than the link names",
         Obstacle::OtherTorrent => "serve another torrent",
+        Obstacle::Denied => "are behind a relay that does not let us in",
         Obstacle::OtherProtocol => "speak something else",
         Obstacle::Ourselves => "are this machine's own addresses",
         same => words(same),
@@ -176,6 +184,7 @@ fn advice(obstacle: Obstacle) -> &'static str {
         Obstacle::HungUp => "it has another torrent, or no place for us: is this its newest link?",
         Obstacle::OtherPeer => "the sharer has moved, or somebody stands in its place: ask it for a new link",
         Obstacle::OtherTorrent => IS_IT_RUNNING,
+        Obstacle::Denied => RELAY_DENIES,
         Obstacle::OtherProtocol => "check the address: another program is there",
         Obstacle::Encryption => "try --encryption prefer, or --encryption allow",
         Obstacle::Ourselves => NAME_SOMEONE,
