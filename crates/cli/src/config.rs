@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::Setting;
-use peerage_api::request::{EncryptionPolicy, NodeConfig, TlsPolicy};
+use peerage_api::request::{EncryptionPolicy, NodeConfig, TlsPolicy, ViaPolicy};
 use toml::de::{DeTable, DeValue};
 
 use crate::units::{parse_duration, parse_rate, parse_switch};
@@ -78,6 +78,18 @@ const KNOWN: &[Known] = &[
         check: check_tls,
     },
     Known { key: "network.utp", default: "on", help: "uTP beside TCP: off, on", check: check_switch },
+    Known {
+        key: "network.via",
+        default: "any",
+        help: "How peers are met: any, direct (no relay), relay (nobody else is contacted)",
+        check: |text| text.parse::<ViaPolicy>().map(drop).map_err(|error| error.to_string()),
+    },
+    Known {
+        key: "network.bind",
+        default: "",
+        help: "Interface, by name or address, by which everything leaves; empty: as the system routes it",
+        check: |_| Ok(()),
+    },
     Known {
         key: "network.relays",
         default: "",
@@ -360,6 +372,8 @@ impl Config {
             tls: self.text("network.tls").parse().unwrap_or_default(),
             relays: self.text("network.relays").split_whitespace().map(str::to_owned).collect(),
             utp: self.text("network.utp") == "on",
+            via: self.text("network.via").parse().unwrap_or_default(),
+            bind: Some(self.text("network.bind").to_owned()).filter(|text| !text.is_empty()),
             io_threads: number("store.io_threads"),
             state_dir: state_dir.to_path_buf(),
         }

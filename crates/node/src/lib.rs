@@ -1,7 +1,7 @@
 //! The running peer: the pure machine, driven with sockets and disks.
 //!
 //! **What it is.** One function for each thing a user asks ([`share()`], [`get()`], [`create()`],
-//! [`inspect()`], [`verify()`], [`tracker()`], [`doctor()`]); under them the driver loop around
+//! [`inspect()`], [`verify()`], [`tracker()`], [`doctor()`], [`why()`]); under them the driver loop around
 //! [`peerage_peer::Peer`].
 //!
 //! **Invariants.**
@@ -22,7 +22,7 @@ mod stop;
 use std::sync::Arc;
 
 pub use ops::{
-    Outcome, check_relay, create, doctor, get, inspect, is_tracker_url, relay, share, tracker, verify,
+    Outcome, check_relay, create, doctor, get, inspect, is_tracker_url, relay, share, tracker, verify, why,
 };
 use peerage_api::Event;
 pub use stop::Stop;

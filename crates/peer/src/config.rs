@@ -45,6 +45,18 @@ pub enum Authentication {
     Require,
 }
 
+/// By which ways peers are met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// Whichever leads there.
+    #[default]
+    Any,
+    /// Without relays.
+    Direct,
+    /// By relays alone, so that they alone see our address: nobody else is dialled, let in, asked or told.
+    Relay,
+}
+
 /// Settings of a peer. [`Default`] suits a desktop machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -91,6 +103,8 @@ pub struct Config {
     pub utp: bool,
     /// Whether QUIC may be dialled.
     pub quic: bool,
+    /// By which ways peers are met.
+    pub via: Via,
 }
 
 impl Default for Config {
@@ -116,6 +130,7 @@ impl Default for Config {
             authentication: Authentication::default(),
             utp: false,
             quic: false,
+            via: Via::default(),
         }
     }
 }

@@ -30,8 +30,8 @@ pub mod stats;
 pub mod trackers;
 
 pub use bans::Bans;
-pub use config::{Authentication, Config, Encryption, Local};
-pub use event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Source, TorrentParams};
+pub use config::{Authentication, Config, Encryption, Local, Via};
+pub use event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Refusal, Source, TorrentParams};
 pub use peer::Peer;
 pub use peerage_base::addr;
 pub use peerage_swarm::{Block, Content, Event, Handshake, StoreEvent, WebChange, WebSeedId};

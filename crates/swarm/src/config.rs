@@ -29,6 +29,9 @@ pub struct Config {
     pub snub_timeout: Duration,
     /// A peer that sends nothing for so long is disconnected. BEP 3's keep-alive is every 2 minutes.
     pub idle_timeout: Duration,
+    /// Ask for blocks. Without it interest is shown, so that it can be seen who would serve, and nothing is
+    /// fetched but the metadata.
+    pub fetch: bool,
     /// Take part in peer exchange (BEP 11). A private torrent never does (BEP 27).
     pub pex: bool,
     /// Introduce peers to each other, and be introduced (BEP 55): worth nothing without uTP.
@@ -57,6 +60,7 @@ impl Default for Config {
             optimistic_interval: Duration::from_secs(30),
             snub_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(130),
+            fetch: true,
             pex: true,
             holepunch: false,
             close_redundant: true,

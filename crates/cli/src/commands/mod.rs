@@ -4,6 +4,7 @@ mod doctor;
 mod local;
 mod settings;
 mod transfer;
+mod why;
 
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ impl Context {
         node.relays.extend(network.relays.iter().cloned());
         node.tls = network.tls.unwrap_or(node.tls);
         node.utp = network.utp.unwrap_or(node.utp);
+        node.via = network.via.unwrap_or(node.via);
+        node.bind = network.bind.clone().or(node.bind);
         node
     }
 }
@@ -73,6 +76,7 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => local::inspect(&context, &args),
         Command::Verify(args) => local::verify(context, &args),
         Command::Doctor(args) => doctor::doctor(&context, &args),
+        Command::Why(args) => why::why(&context, args),
         Command::Paths => settings::show_paths(&context),
         Command::Config(args) => settings::config(&context, &args),
         Command::Completions { shell } => {

@@ -16,8 +16,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -94,7 +94,8 @@ impl Tls {
         config.enable_sni = false;
         let name = ServerName::try_from("peerage.invalid").map_err(io::Error::other)?;
         let connector = TlsConnector::from(Arc::new(config));
-        let session = connector.connect(name, Rewound::new(stream, Vec::new())).await?;
+        let session = connector.connect(name, Rewound::new(stream, Vec::new())).await;
+        let session = session.map_err(OtherPeer::unwrap_in)?;
         let peer = other_end(session.get_ref().1)?;
         Ok((session.into(), peer))
     }
@@ -111,6 +112,28 @@ impl Tls {
     }
 }
 
+/// Somebody answers, and is not the one that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another peer answers there: {0}")]
+pub(super) struct OtherPeer(PeerId);
+
+impl OtherPeer {
+    /// Whether that is why a session was not opened.
+    pub(super) fn is_in(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|error| error.is::<Self>())
+    }
+
+    /// Takes it out of what the library wraps it in.
+    fn unwrap_in(error: io::Error) -> io::Error {
+        let tls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+        let Some(Error::Other(other)) = tls else { return error };
+        match other.0.downcast_ref::<Self>() {
+            Some(other) => io::Error::new(io::ErrorKind::InvalidData, *other),
+            None => error,
+        }
+    }
+}
+
 /// The secret, as libraries take it.
 pub(crate) fn pkcs8(identity: &Identity) -> Vec<u8> {
     PKCS8_PREFIX.iter().chain(identity.seed()).copied().collect()
@@ -123,7 +146,7 @@ pub(crate) fn spki(peer: &PeerId) -> Vec<u8> {
 
 /// Suites by what they cost on machines with AES instructions. The key exchange withstands a quantum
 /// computer where both ends know it (draft-ietf-tls-ecdhe-mlkem).
-pub(super) fn provider() -> CryptoProvider {
+pub(crate) fn provider() -> CryptoProvider {
     use aws_lc_rs::{cipher_suite, kx_group};
     CryptoProvider {
         cipher_suites: vec![
@@ -159,7 +182,7 @@ impl Expect {
         match (self.0, peer_id(shown)) {
             (_, None) => Err(CertificateError::BadEncoding.into()),
             (Some(expected), Some(peer)) if peer != expected => {
-                Err(Error::General(format!("another peer answers there: {peer}")))
+                Err(Error::Other(OtherError(Arc::new(OtherPeer(peer)))))
             }
             _ => Ok(()),
         }

@@ -12,6 +12,7 @@ mod mapping;
 mod opening;
 mod outputs;
 mod quic;
+mod trace;
 mod uploads;
 mod utp;
 mod web;
@@ -24,9 +25,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use peerage_api::event::Road;
-use peerage_api::request::{NodeConfig, TlsPolicy};
+use peerage_api::request::{NodeConfig, TlsPolicy, ViaPolicy};
 use peerage_base::{ConnId, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
+use peerage_net::egress::{Egress, EgressError};
 use peerage_net::portmap::PortMap;
 use peerage_net::road::{
     BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, QuicPath, Received, Tls,
@@ -44,6 +46,7 @@ use tokio::sync::mpsc;
 use crate::identity::{self, IdentityError};
 use crate::inbox::Inbox;
 use opening::Opening;
+pub(crate) use trace::{End, Trace};
 use uploads::{ReadDone, Uploads};
 use utp::Utp;
 use writes::Writes;
@@ -95,6 +98,8 @@ pub(crate) enum News {
     Connected(SocketAddr, Road, Option<PeerId>),
     /// A connection closed, with the reason.
     Disconnected(SocketAddr, String),
+    /// A step on the way to a peer.
+    Trace(Trace),
 }
 
 /// Why a node could not start.
@@ -112,6 +117,8 @@ pub(crate) enum StartError {
     Tls(String),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    #[error(transparent)]
+    Egress(#[from] EgressError),
 }
 
 /// A torrent as the driver sees it.
@@ -137,6 +144,7 @@ pub(crate) struct Driver {
     pub(crate) store: Store,
     pub(crate) torrents: BTreeMap<TorrentId, Torrent>,
     listener: Listener,
+    egress: Egress,
     utp: Utp,
     mapping: Option<PortMap>,
     /// Nobody is let in before the content is known and checked: what a new peer is told first should be
@@ -177,7 +185,8 @@ fn peer_config(config: &NodeConfig) -> peerage_peer::Config {
         encryption: opening::policy(config.encryption),
         authentication: opening::authentication(config.tls),
         utp: config.utp,
-        quic: true,
+        quic: config.bind.is_none(),
+        via: opening::via(config.via),
         ..peerage_peer::Config::default()
     }
 }
@@ -197,9 +206,11 @@ impl Driver {
     /// Opens the port and starts the threads.
     pub(crate) fn start(config: &NodeConfig, who: Who) -> Result<Self, StartError> {
         let Proof { key, tls, quic } = prove(config, who)?;
+        let egress = config.bind.as_deref().map(Egress::by).transpose()?.unwrap_or_default();
         let listener = match config.listen {
-            Some(addr) => Listener::bind(addr)?,
-            None => Listener::bind_any(config.port)?,
+            _ if config.via == ViaPolicy::Relay => Listener::none(),
+            Some(addr) => Listener::bind(addr, &egress)?,
+            None => Listener::bind_any(config.port, &egress)?,
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
@@ -214,7 +225,8 @@ impl Driver {
             state_dir: Some(config.state_dir.join("torrents")),
             ..StoreConfig::default()
         };
-        let utp = if config.utp { Utp::open(&listener.local_addrs(), &mut rng) } else { Utp::default() };
+        let utp =
+            if config.utp { Utp::open(&listener.local_addrs(), &egress, &mut rng) } else { Utp::default() };
         let mapping = mapping::start(config, &listener.local_addrs());
         let local = peerage_peer::Local {
             peer_id: peer_id(&mut rng),
@@ -222,7 +234,7 @@ impl Driver {
             key,
             addresses: config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
-        let web = web::client(config.allow_local);
+        let web = web::client(config.allow_local, egress.clone());
         let trackers = peerage_net::tracker::Client::new(
             web.clone(),
             peerage_net::tracker::Config::default(),
@@ -236,6 +248,7 @@ impl Driver {
             torrents: BTreeMap::new(),
             mapping,
             listener,
+            egress,
             utp,
             accepting: false,
             connections: HashMap::new(),
@@ -275,6 +288,11 @@ impl Driver {
         self.key
     }
 
+    /// The interface by which everything leaves, where the user named one.
+    pub(crate) fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
     /// How the peer is connected with which a torrent exchanges most.
     pub(crate) fn busiest_road(&self, torrent: TorrentId) -> Option<Road> {
         let peers = self.peer.peers(torrent);
@@ -286,8 +304,8 @@ impl Driver {
         self.connections.get(&busiest.conn).map(Link::road)
     }
 
-    /// Whether last announces are still under way.
-    pub(crate) fn is_saying_goodbye(&self) -> bool {
+    /// Whether announces are under way.
+    pub(crate) fn is_announcing(&self) -> bool {
         self.announces > 0
     }
 
@@ -386,6 +404,7 @@ impl Driver {
             ConnEvent::Closed(conn, reason) => {
                 // A connection that the machine closed is forgotten already.
                 if self.forget(conn, &reason) {
+                    self.trace(Trace::Closed(conn, End::Lost(reason.clone())));
                     self.peer.handle_peer(now, conn, PeerChange::Closed(reason));
                 }
             }
@@ -513,6 +532,7 @@ impl Driver {
     /// Leaves a connection by the driver's own decision.
     fn drop_connection(&mut self, now: Instant, conn: ConnId, reason: &str) {
         if self.forget(conn, reason) {
+            self.trace(Trace::Closed(conn, End::Lost(reason.to_owned())));
             self.peer.handle_peer(now, conn, PeerChange::Closed(reason.to_owned()));
         }
     }
@@ -553,7 +573,10 @@ fn prove(config: &NodeConfig, who: Who) -> Result<Proof, StartError> {
         (_, Who::Anyone) => identity::fresh()?,
     };
     let tls = Tls::new(&identity).map_err(|error| StartError::Tls(error.to_string()))?;
-    Ok(Proof { key: Some(identity.id()), tls: Some(tls), quic: Some(quic::Road::new(identity, config)) })
+    let key = Some(identity.id());
+    // Its sockets are the library's, and cannot be bound to an interface.
+    let quic = config.bind.is_none().then(|| quic::Road::new(identity, config));
+    Ok(Proof { key, tls: Some(tls), quic })
 }
 
 /// Our id in handshakes (BEP 20): client, version, random.

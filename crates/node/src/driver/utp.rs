@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use peerage_base::Rng;
+use peerage_net::egress::Egress;
 use peerage_net::udp::Socket;
 use peerage_net::utp::{Config, UtpSocket, UtpStream};
 
@@ -15,8 +16,8 @@ pub(super) struct Utp {
 
 impl Utp {
     /// Opens the ports of TCP for UDP too. One that is taken costs uTP, and nothing else.
-    pub(super) fn open(addrs: &[SocketAddr], rng: &mut Rng) -> Self {
-        let open = |addr: &SocketAddr| match Socket::bind(*addr) {
+    pub(super) fn open(addrs: &[SocketAddr], egress: &Egress, rng: &mut Rng) -> Self {
+        let open = |addr: &SocketAddr| match Socket::bind(*addr, egress) {
             Ok(socket) => Some(Arc::new(UtpSocket::spawn(socket, Config::default(), rng.fork()))),
             Err(error) => {
                 tracing::warn!(%error, "no uTP");

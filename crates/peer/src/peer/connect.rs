@@ -2,6 +2,7 @@
 
 use super::Peer;
 use super::conns::{Conn, Stage};
+use crate::Via;
 use crate::addr::{self, LocalRange, Scope};
 use crate::candidates::Ending;
 use crate::event::{CloseReason, Output, Source};
@@ -30,6 +31,7 @@ impl Peer {
         self.now = now;
         let addr = addr::canonical(addr);
         let room = !self.stopped
+            && (self.config.via != Via::Relay || is_placeholder(addr.ip()))
             && self.bans.reason(now, addr).is_none()
             && self.room_for_greeting(now)
             && (self.conns.len() < self.config.connections_max || self.evict(now, None))
@@ -112,6 +114,7 @@ impl Peer {
             self.outputs.push_back(Output::Send { conn: id, bytes });
         }
         self.conns.set_up(now, id, handshake.peer_id);
+        self.outputs.push_back(Output::Greeted { torrent, conn: id });
         if let Some(torrent) = self.torrents.get_mut(&torrent) {
             torrent.candidates.proven(addr);
             torrent.swarm.handle_peer(now, id, PeerChange::Up { addr, outgoing, utp, handshake });

@@ -103,7 +103,10 @@ impl Peer {
             conn.torrent == Some(torrent) && (conn.addr == endpoint || conn.listen == Some(endpoint))
         };
         let endpoint = addr::canonical(endpoint);
-        if !self.config.utp || self.conns.iter().any(there) || !self.permits(now, endpoint, Source::Pex) {
+        if !self.config.utp
+            || self.conns.iter().any(there)
+            || self.refusal(now, endpoint, Source::Pex).is_some()
+        {
             return;
         }
         let Some(known) = self.torrents.get_mut(&torrent) else { return };

@@ -4,7 +4,7 @@ use super::content::Content;
 use super::events::Event;
 use super::link::{LinkId, NEVER};
 use super::{How, Net, NodeId, TRACKER_URL};
-use crate::{Config, Local, Output, Peer, StoreEvent, TorrentParams};
+use crate::{Config, Local, Output, Peer, Refusal, Source, StoreEvent, TorrentParams};
 use peerage_base::{ConnId, Duration, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info, PieceHasher, merkle};
 use peerage_swarm::{Bitfield, Block, Message};
@@ -132,6 +132,7 @@ pub(super) struct Node {
     /// Where it has dialled over uTP: from there a wall lets in.
     pub(super) holes: BTreeSet<SocketAddr>,
     pub(super) closed: Vec<(Instant, SocketAddr, String)>,
+    pub(super) found: Vec<(SocketAddr, Source, Option<Refusal>)>,
 }
 
 impl Node {
@@ -169,6 +170,7 @@ impl Node {
             dialled: Vec::new(),
             holes: BTreeSet::new(),
             closed: Vec::new(),
+            found: Vec::new(),
         }
     }
 
@@ -379,7 +381,8 @@ impl Net {
                 }
                 _ => {}
             },
-            Output::WebRequest { .. } | Output::TrackerStatus { .. } => {}
+            Output::Found { addr, source, refused, .. } => node.found.push((addr, source, refused)),
+            Output::WebRequest { .. } | Output::TrackerStatus { .. } | Output::Greeted { .. } => {}
         }
     }
 
