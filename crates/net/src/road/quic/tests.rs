@@ -14,6 +14,13 @@ async fn end(number: u8, relays: &[String]) -> Quic {
     Quic::bind(&identity(number), &ways).await.unwrap()
 }
 
+async fn relay(guests: Guests) -> (Relay, String) {
+    let rate = NonZeroU32::new(100 << 20).unwrap();
+    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate, guests).await.unwrap();
+    let name = format!("https://{}#{}", relay.addr().unwrap(), relay.key());
+    (relay, name)
+}
+
 /// Waits for a peer, and again where it was only asked to prove its address.
 async fn accepted(quic: &Quic, prove_address: bool) -> io::Result<Greeted> {
     loop {
@@ -63,9 +70,7 @@ async fn another_peer_than_the_expected_one_is_refused() {
 
 #[tokio::test]
 async fn a_relay_leads_to_a_peer_of_whom_no_address_is_known() {
-    let rate = NonZeroU32::new(100 << 20).unwrap();
-    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate, Guests::default()).await.unwrap();
-    let name = format!("https://{}#{}", relay.addr().unwrap(), relay.key());
+    let (_relay, name) = relay(Guests::default()).await;
     let b = end(2, std::slice::from_ref(&name)).await;
     let contact = b.contact().await;
     assert_eq!(contact.relay.as_deref(), Some(name.as_str()));
@@ -79,9 +84,7 @@ async fn a_relay_leads_to_a_peer_of_whom_no_address_is_known() {
 /// What a peer sends first goes over both ways, and each copy must be as good as the other.
 #[tokio::test]
 async fn a_relay_and_an_address_at_once_do_not_hinder_each_other() {
-    let rate = NonZeroU32::new(100 << 20).unwrap();
-    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate).await.unwrap();
-    let name = format!("https://{}#{}", relay.addr().unwrap(), relay.key());
+    let (_relay, name) = relay(Guests::default()).await;
     let b = end(2, std::slice::from_ref(&name)).await;
     let contact = b.contact().await;
     assert!(!contact.udp.is_empty() && contact.relay.is_some());
@@ -112,18 +115,10 @@ async fn an_address_can_be_proved_first() {
 
 #[tokio::test]
 async fn a_relay_that_cannot_prove_its_key_is_not_used() {
-    let rate = NonZeroU32::new(100 << 20).unwrap();
-    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate, Guests::default()).await.unwrap();
+    let (relay, _) = relay(Guests::default()).await;
     let false_name = format!("https://{}#{}", relay.addr().unwrap(), identity(8).id());
     let b = end(2, &[false_name]).await;
     assert_eq!(b.contact().await.relay, None);
-}
-
-async fn relay(guests: Guests) -> (Relay, String) {
-    let rate = NonZeroU32::new(100 << 20).unwrap();
-    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate, guests).await.unwrap();
-    let name = format!("https://{}#{}", relay.addr().unwrap(), relay.key());
-    (relay, name)
 }
 
 async fn relayed(number: u8, relays: &[String]) -> Quic {
