@@ -42,11 +42,15 @@ pub enum Event {
         infohash_v2: Option<String>,
         /// The magnet link.
         link: String,
+        /// A short code that stands for it, once.
+        code: Option<String>,
         /// Name of the torrent.
         name: String,
         /// Bytes of content.
         total: u64,
     },
+    /// The short code was used: it stands for nothing any more.
+    CodeUsed,
     /// The tracker serves.
     TrackerReady {
         /// HTTP announce URL.

@@ -19,12 +19,14 @@ pub struct Share {
     pub peers: Vec<String>,
     /// Send each piece once before any twice (BEP 16).
     pub super_seeding: bool,
+    /// Hand the link over by a short code too.
+    pub code: bool,
 }
 
 /// Get what a link, a torrent file or an infohash names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Get {
-    /// A magnet link, the path or URL of a `.torrent` file, or an infohash.
+    /// A magnet link, the path or URL of a `.torrent` file, an infohash, or a short code.
     pub link: String,
     /// Folder to put it into.
     pub into: PathBuf,

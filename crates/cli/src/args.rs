@@ -190,6 +190,10 @@ pub struct Share {
     /// Send each piece once before any twice, as the first seed of a large crowd (BEP 16)
     #[arg(long)]
     pub super_seeding: bool,
+    /// Print a short code to say aloud, such as 4711-orbit-walnut, instead of the link: `peerage get CODE` takes
+    /// it once, where both sides name the same relay (--relay)
+    #[arg(long)]
+    pub code: bool,
     /// Network options.
     #[command(flatten)]
     pub network: Network,
@@ -198,7 +202,7 @@ pub struct Share {
 /// `peerage get`.
 #[derive(Debug, Args)]
 pub struct Get {
-    /// Magnet link, .torrent file, URL of one, or infohash
+    /// Magnet link, .torrent file, URL of one, infohash, or short code
     #[arg(value_name = "LINK", allow_hyphen_values = false)]
     pub link: String,
     /// Folder to put it into [default: the current folder]

@@ -71,15 +71,20 @@ impl Output {
         match &event {
             Event::Hashing { done, total } => self.bar_at("hashing", *done, *total, ""),
             Event::Progress(progress) => self.progress(progress),
-            Event::Ready { listen, link, name, total, .. } => {
+            Event::Ready { listen, link, code, name, total, .. } => {
                 self.clear();
-                let _ = write_stdout(&format!("{link}\n"));
+                let _ = write_stdout(&format!("{}\n", code.as_ref().unwrap_or(link)));
+                if let Some(code) = code {
+                    self.say(&format!("the other side says `peerage get {code}`, with the same relay; once"));
+                    self.say(&format!("the link: {link}"));
+                }
                 self.say(&format!(
                     "serving {name} ({}) on {}; anyone with the link can get it; Ctrl-C stops",
                     units::size(*total),
                     listen.join(", ")
                 ));
             }
+            Event::CodeUsed => self.say("the code was used; the share goes on for whoever has the link"),
             Event::TrackerReady { http, udp } => {
                 let _ = write_stdout(&format!("{http}\n{udp}\n"));
                 self.say("tracker ready; Ctrl-C stops");

@@ -15,6 +15,7 @@
 //! [`http`], then [`tracker`], [`web_seed`] and [`tracker_server`] for the rest; [`portmap`] and [`stun`] for
 //! what stands between.
 
+pub mod code;
 pub mod dns;
 pub mod egress;
 pub mod guard;

@@ -82,6 +82,7 @@ pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
         trackers: args.network.trackers,
         peers: args.network.peers,
         super_seeding: args.super_seeding,
+        code: args.code,
     };
     let (sink, output) = sink(context.output);
     let stop = Stop::new();

@@ -20,7 +20,7 @@ use super::selection::Selection;
 use super::session::{Opened, Session, add_failure, early_stage, resolve};
 use super::source::{self, Source};
 use super::stdout::Writer;
-use super::{Outcome, io_failure, ways};
+use super::{Outcome, code, io_failure, ways};
 use crate::driver::{News, Torrent, Who};
 use crate::{Sink, Stop};
 
@@ -34,7 +34,12 @@ const ROOM_MIN: u64 = 4 * 1024 * 1024;
 /// # Errors
 /// The link is wrong, nobody has it, time ran out, something else stands where it should go, the disk
 /// fails.
-pub async fn get(request: Get, config: NodeConfig, stop: Stop, sink: Sink) -> Result<Outcome, Failure> {
+pub async fn get(mut request: Get, config: NodeConfig, stop: Stop, sink: Sink) -> Result<Outcome, Failure> {
+    if let Some(link) = code::resolve(&request.link, &config, &stop, request.timeout).await? {
+        // A code is for one use: what goes on later needs the link.
+        request.resume_command = request.resume_command.replacen(&request.link, &format!("'{link}'"), 1);
+        request.link = link;
+    }
     let who = if request.known { Who::Known } else { Who::Anyone };
     let mut session = Session::start(&config, who, sink, stop)?;
     let result = Download::run(&mut session, &request).await;

@@ -1,6 +1,7 @@
 //! What users ask of a node, one file for each.
 
 mod changes;
+mod code;
 mod create;
 mod doctor;
 mod get;

@@ -15,6 +15,7 @@ use peerage_peer::TorrentParams;
 use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place};
 use peerage_swarm::Priority;
 
+use super::code::Offer;
 use super::create::{Made, make};
 use super::session::{Opened, Session, add_failure, resolve};
 use super::source::{TORRENT_HINT, read_torrent};
@@ -30,9 +31,10 @@ use crate::{Sink, Stop, link};
 pub async fn share(request: Share, config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Failure> {
     ways::check(&config)?;
     ways::check_share(&config)?;
+    let offer = if request.code { Some(Offer::open(&config).await?) } else { None };
     let prepared = prepare(&request, &stop, &sink).await?;
     let mut session = Session::start(&config, Who::Known, sink, stop)?;
-    let result = serve(&mut session, &request, prepared).await;
+    let result = serve(&mut session, &request, prepared, offer).await;
     session.finish().await;
     result
 }
@@ -100,7 +102,12 @@ pub(super) fn locate(metainfo: &Metainfo, path: &Path) -> Result<Place, Failure>
     Ok(Place::Under(if info.folder && inner.is_dir() { inner } else { path.to_path_buf() }))
 }
 
-async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Result<(), Failure> {
+async fn serve(
+    session: &mut Session,
+    request: &Share,
+    prepared: Prepared,
+    offer: Option<Offer>,
+) -> Result<(), Failure> {
     let Prepared { metainfo, place, check } = prepared;
     let info = Arc::clone(&metainfo.info);
     let hashes = Arc::new(metainfo.hashes());
@@ -150,9 +157,13 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
         infohash_v1: info.hashes.v1.map(|hash| hash.to_string()),
         infohash_v2: info.hashes.v2.map(|hash| hash.to_string()),
         link: link.to_string(),
+        code: offer.as_ref().map(Offer::code),
         name: info.name.clone(),
         total: info.layout.total_len(),
     });
+    if let Some(offer) = offer {
+        offer.serve(link.to_string(), session.sink.clone());
+    }
     while !session.stop.is_requested() {
         session.turn().await;
         while let Some(news) = session.driver.news() {
