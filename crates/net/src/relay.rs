@@ -100,9 +100,8 @@ impl Pins {
     /// The known key that a certificate is about: its bytes stand in it.
     fn key_in(&self, certificate: &[u8]) -> Option<PeerId> {
         let keys: Vec<PeerId> = self.lock().values().copied().flatten().collect();
-        let spki = |key: &PeerId| [&tls::SPKI_PREFIX[..], &key.0].concat();
         keys.into_iter().find(|key| {
-            let wanted = spki(key);
+            let wanted = tls::spki(key);
             certificate.windows(wanted.len()).any(|bytes| bytes == wanted)
         })
     }
@@ -158,10 +157,9 @@ impl ServerCertVerifier for Verifier {
         let Some(key) = self.pins.key_in(certificate) else {
             return self.web.verify_tls13_signature(message, certificate, signed);
         };
-        let spki = [&tls::SPKI_PREFIX[..], &key.0].concat();
         let algorithms = &self.provider.signature_verification_algorithms;
-        let spki = SubjectPublicKeyInfoDer::from(spki);
-        verify_tls13_signature_with_raw_key(message, &spki, signed, algorithms)
+        let key = SubjectPublicKeyInfoDer::from(tls::spki(&key));
+        verify_tls13_signature_with_raw_key(message, &key, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -34,6 +34,8 @@ pub struct Config {
     pub fetch: bool,
     /// Take part in peer exchange (BEP 11). A private torrent never does (BEP 27).
     pub pex: bool,
+    /// Introduce peers to each other, and be introduced (BEP 55): worth nothing without uTP.
+    pub holepunch: bool,
     /// Disconnect peers that neither want nor have what we lack (both sides complete).
     pub close_redundant: bool,
     /// Pieces are asked for in order, from the read position on.
@@ -60,6 +62,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(130),
             fetch: true,
             pex: true,
+            holepunch: false,
             close_redundant: true,
             sequential: false,
             super_seeding: false,

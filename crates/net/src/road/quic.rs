@@ -284,25 +284,21 @@ pub(super) struct QuicSink {
     sink: SendStream,
 }
 
-impl AsyncRead for QuicSource {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.source), context, buffer)
-    }
+macro_rules! read_from_source {
+    ($stream:ty) => {
+        impl AsyncRead for $stream {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                AsyncRead::poll_read(Pin::new(&mut self.source), context, buffer)
+            }
+        }
+    };
 }
-
-impl AsyncRead for QuicStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.source), context, buffer)
-    }
-}
+read_from_source!(QuicSource);
+read_from_source!(QuicStream);
 
 macro_rules! write_to_sink {
     ($stream:ty) => {

@@ -162,11 +162,7 @@ impl Driver {
             Ok(greeted) => {
                 // Of a dial the machine knows what it was for.
                 let named = greeted.info_hash.filter(|_| !opening.outgoing);
-                let (peer, kind) = (greeted.peer, kind(&greeted));
                 self.open(now, conn, greeted, opening.addr, named);
-                if let Some(peer) = peer {
-                    self.peer.handle_peer(now, conn, PeerChange::Authenticated(kind, peer));
-                }
                 if opening.outgoing {
                     self.peer.handle_peer(now, conn, PeerChange::Connected);
                 }
@@ -187,7 +183,7 @@ impl Driver {
         addr: SocketAddr,
         info_hash: Option<[u8; 20]>,
     ) {
-        let (road, path, peer) = (told(&greeted), greeted.path(), greeted.peer);
+        let (kind, road, path, peer) = (kind(&greeted), told(&greeted), greeted.path(), greeted.peer);
         let connection = Connection::spawn(conn, greeted, self.net_sender.clone(), self.buffers.clone());
         let link = Link { connection, addr, road, path, info_hash };
         let road = link.road();
@@ -196,6 +192,9 @@ impl Driver {
         self.trace(Trace::Open(conn, road.clone()));
         self.news.push_back(News::Connected(addr, road, peer));
         self.uploads.open(now, conn);
+        if let Some(peer) = peer {
+            self.peer.handle_peer(now, conn, PeerChange::Authenticated(kind, peer));
+        }
     }
 
     /// Whether a handshake is about another torrent than the encrypted start before it.

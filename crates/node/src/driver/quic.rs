@@ -6,7 +6,7 @@ use peerage_api::request::{NodeConfig, ViaPolicy};
 use peerage_base::{Contact, Instant};
 use peerage_net::identity::Identity;
 use peerage_net::road::{GreetError, Greeted, Quic, QuicConfig, QuicError};
-use peerage_peer::{PeerChange, RoadKind};
+use peerage_peer::RoadKind;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{Driver, Input};
@@ -71,7 +71,6 @@ impl Driver {
         let Some(conn) = self.peer.accept(now, addr) else { return };
         self.trace_arrival(conn, addr, RoadKind::Quic);
         self.open(now, conn, greeted, addr, None);
-        self.peer.handle_peer(now, conn, PeerChange::Authenticated(RoadKind::Quic, peer));
     }
 
     /// Says goodbye to those who are connected by QUIC.

@@ -32,27 +32,15 @@ impl Peer {
         teller: Option<IpAddr>,
         addrs: &[SocketAddr],
     ) -> usize {
-        let Some(torrent) = self.torrents.get_mut(&id) else { return 0 };
         let mut added = 0;
         for addr in addrs {
             let addr = addr::canonical(*addr);
-            let allowed =
-                if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
-            let own = addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip());
-            let refused = if self.config.via == Via::Relay {
-                Some(Refusal::NoWay)
-            } else if !allowed {
-                Some(Refusal::Range)
-            } else if self.bans.reason(now, addr).is_some() {
-                Some(Refusal::Banned)
-            } else if own {
-                Some(Refusal::Ourselves)
-            } else {
+            let mut refused = self.refusal(now, addr, source);
+            let Some(torrent) = self.torrents.get_mut(&id) else { return 0 };
+            if refused.is_none() {
                 added += usize::from(torrent.candidates.add(now, addr, source, teller, &mut self.rng));
-                torrent.candidates.source(addr).is_none().then_some(Refusal::NoRoom)
-            };
-            let unfit = matches!(refused, Some(Refusal::Range | Refusal::Banned));
-            self.stats.addresses_refused += u64::from(unfit);
+                refused = torrent.candidates.source(addr).is_none().then_some(Refusal::NoRoom);
+            }
             self.outputs.push_back(Output::Found { torrent: id, addr, source, refused });
         }
         if added > 0 {
@@ -60,6 +48,20 @@ impl Peer {
             self.touch(id);
         }
         added
+    }
+
+    /// Why an address that `source` names is not dialled: by its range, a ban, or since it is our own.
+    pub(super) fn refusal(&mut self, now: Instant, addr: SocketAddr, source: Source) -> Option<Refusal> {
+        if self.config.via == Via::Relay {
+            return Some(Refusal::NoWay);
+        }
+        let allowed = if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
+        if !allowed || self.bans.reason(now, addr).is_some() {
+            self.stats.addresses_refused += 1;
+            return Some(if allowed { Refusal::Banned } else { Refusal::Range });
+        }
+        let own = addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip());
+        own.then_some(Refusal::Ourselves)
     }
 
     /// Dials for a torrent as long as there are candidates and places.

@@ -180,6 +180,9 @@ impl Peer {
         // TCP opened, but took no handshake.
         let utp = if change { self.config.utp && over_tcp } else { !over_tcp };
         known.candidates.set_utp(addr, utp);
+        if !over_tcp && conn.stage == Stage::Dialling {
+            self.ask_for_introduction(torrent, addr);
+        }
         if change && utp { Ending::Again } else { ending }
     }
 

@@ -59,6 +59,8 @@ pub struct NodeSpec {
     pub window: usize,
     /// Where it is; `None`: a global address of its own.
     pub addr: Option<SocketAddr>,
+    /// Behind a NAT or a firewall: nothing comes in but over uTP, from where it has dialled itself.
+    pub walled: bool,
     /// Settings of its machine.
     pub config: Config,
     /// Settings of its torrents' machines.
@@ -75,6 +77,7 @@ impl Default for NodeSpec {
             latency: Duration::from_millis(10),
             window: 256 * 1024,
             addr: None,
+            walled: false,
             config: Config::default(),
             swarm: peerage_swarm::Config::default(),
             behaviour: Behaviour::default(),
@@ -126,6 +129,8 @@ pub(super) struct Node {
     pub(super) done_at: Option<Instant>,
     pub(super) banned: Vec<(SocketAddr, String)>,
     pub(super) dialled: Vec<SocketAddr>,
+    /// Where it has dialled over uTP: from there a wall lets in.
+    pub(super) holes: BTreeSet<SocketAddr>,
     pub(super) closed: Vec<(Instant, SocketAddr, String)>,
     pub(super) found: Vec<(SocketAddr, Source, Option<Refusal>)>,
 }
@@ -163,6 +168,7 @@ impl Node {
             done_at: None,
             banned: Vec::new(),
             dialled: Vec::new(),
+            holes: BTreeSet::new(),
             closed: Vec::new(),
             found: Vec::new(),
         }
