@@ -141,10 +141,9 @@ impl Quic {
             let _ = tokio::time::timeout(ONLINE_LIMIT, self.endpoint.online()).await;
         }
         let addr = self.endpoint.addr();
-        // One may have been chosen, and not let us in.
-        let statuses = self.endpoint.home_relay_status().get();
-        let connected = statuses.iter().find(|status| status.is_connected());
-        let relay = connected.map(|status| self.pins.full(status.url()));
+        // One may have been chosen, and not let us in. One that is slow will be there by the time it is needed.
+        let chosen = addr.relay_urls().next().filter(|_| self.denial().is_none());
+        let relay = chosen.map(|url| self.pins.full(url));
         Contact { udp: addr.ip_addrs().copied().collect(), relay, ..Contact::new(self.id) }
     }
 
@@ -190,6 +189,12 @@ impl Quic {
         }
     }
 
+    /// Whether a relay serves us now.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.endpoint.home_relay_status().get().iter().any(RelayStatus::is_connected)
+    }
+
     /// What a relay says that does not let us in.
     #[must_use]
     pub fn denial(&self) -> Option<String> {
@@ -216,13 +221,16 @@ impl Quic {
 pub struct QuicIncoming(Incoming);
 
 impl QuicIncoming {
-    /// Proves who is at either end, and waits for the stream.
+    /// Proves who is at either end, and waits for the stream. With `prove_address`, an address that is not
+    /// proved gets a token and nothing else (RFC 9000 section 8.1.2), for when there are too many: a peer
+    /// that comes over its relay and directly at once may fail to be let in, since the token it got over
+    /// one path ends the connection when it arrives by the other. Without, an unproved address gets at most
+    /// three times the bytes that it sent (section 8.1).
     ///
     /// # Errors
     /// The peer closes, or takes too long.
-    pub async fn open(self) -> io::Result<Greeted> {
-        // An address that is not proved gets a token and nothing else (RFC 9000 section 8.1).
-        if !self.0.remote_addr_validated() {
+    pub async fn open(self, prove_address: bool) -> io::Result<Greeted> {
+        if prove_address && !self.0.remote_addr_validated() {
             self.0.retry().map_err(io::Error::other)?;
             return Err(io::ErrorKind::ConnectionAborted.into());
         }

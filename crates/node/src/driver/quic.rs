@@ -87,8 +87,9 @@ async fn accept(quic: Quic, inbox: Inbox<Input>) {
     while let Some(incoming) = quic.accept().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let inbox = inbox.clone();
+        let crowded = places.available_permits() < OPENING_MAX / 2;
         tokio::spawn(async move {
-            match incoming.open().await {
+            match incoming.open(crowded).await {
                 Ok(greeted) => inbox.put(Input::Arrived(Box::new(greeted))),
                 Err(error) => tracing::debug!(%error, "an incoming QUIC connection"),
             }

@@ -50,18 +50,22 @@ impl Peer {
         added
     }
 
-    /// Why an address that `source` names is not dialled: by its range, a ban, or since it is our own.
+    /// Why an address that `source` names is not dialled.
     pub(super) fn refusal(&mut self, now: Instant, addr: SocketAddr, source: Source) -> Option<Refusal> {
-        if self.config.via == Via::Relay {
-            return Some(Refusal::NoWay);
-        }
         let allowed = if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
-        if !allowed || self.bans.reason(now, addr).is_some() {
-            self.stats.addresses_refused += 1;
-            return Some(if allowed { Refusal::Banned } else { Refusal::Range });
-        }
-        let own = addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip());
-        own.then_some(Refusal::Ourselves)
+        let refusal = if self.config.via == Via::Relay {
+            Refusal::NoWay
+        } else if !allowed {
+            Refusal::Range
+        } else if self.bans.reason(now, addr).is_some() {
+            Refusal::Banned
+        } else if addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip()) {
+            Refusal::Ourselves
+        } else {
+            return None;
+        };
+        self.stats.addresses_refused += u64::from(matches!(refusal, Refusal::Range | Refusal::Banned));
+        Some(refusal)
     }
 
     /// Dials for a torrent as long as there are candidates and places.

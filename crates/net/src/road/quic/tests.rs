@@ -14,10 +14,17 @@ async fn end(number: u8, relays: &[String]) -> Quic {
     Quic::bind(&identity(number), &ways).await.unwrap()
 }
 
-/// Waits for a peer, and dials again where it was only asked to prove its address.
-async fn accepted(quic: &Quic) -> io::Result<Greeted> {
+async fn relay(guests: Guests) -> (Relay, String) {
+    let rate = NonZeroU32::new(100 << 20).unwrap();
+    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate, guests).await.unwrap();
+    let name = format!("https://{}#{}", relay.addr().unwrap(), relay.key());
+    (relay, name)
+}
+
+/// Waits for a peer, and again where it was only asked to prove its address.
+async fn accepted(quic: &Quic, prove_address: bool) -> io::Result<Greeted> {
     loop {
-        match quic.accept().await.expect("open").open().await {
+        match quic.accept().await.expect("open").open(prove_address).await {
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             result => return result,
         }
@@ -35,7 +42,7 @@ async fn meet(a: &Quic, b: &Quic, contact: &Contact) -> (io::Result<Greeted>, Op
         }
         Ok(greeted)
     };
-    let limit = tokio::time::timeout(Duration::from_secs(10), accepted(b));
+    let limit = tokio::time::timeout(Duration::from_secs(10), accepted(b, false));
     let (dialled, accepted) = tokio::join!(dialled, limit);
     (dialled, accepted.ok())
 }
@@ -63,9 +70,7 @@ async fn another_peer_than_the_expected_one_is_refused() {
 
 #[tokio::test]
 async fn a_relay_leads_to_a_peer_of_whom_no_address_is_known() {
-    let rate = NonZeroU32::new(100 << 20).unwrap();
-    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate, Guests::default()).await.unwrap();
-    let name = format!("https://{}#{}", relay.addr().unwrap(), relay.key());
+    let (_relay, name) = relay(Guests::default()).await;
     let b = end(2, std::slice::from_ref(&name)).await;
     let contact = b.contact().await;
     assert_eq!(contact.relay.as_deref(), Some(name.as_str()));
@@ -76,20 +81,44 @@ async fn a_relay_leads_to_a_peer_of_whom_no_address_is_known() {
     assert_eq!(accepted.unwrap().unwrap().peer, Some(identity(1).id()));
 }
 
+/// What a peer sends first goes over both ways, and each copy must be as good as the other.
+#[tokio::test]
+async fn a_relay_and_an_address_at_once_do_not_hinder_each_other() {
+    let (_relay, name) = relay(Guests::default()).await;
+    let b = end(2, std::slice::from_ref(&name)).await;
+    let contact = b.contact().await;
+    assert!(!contact.udp.is_empty() && contact.relay.is_some());
+    for n in 10..16 {
+        let a = end(n, &[]).await;
+        let (dialled, accepted) = meet(&a, &b, &contact).await;
+        assert_eq!(dialled.expect("a connection").peer, Some(identity(2).id()), "dial {n}");
+        assert!(accepted.is_some());
+    }
+}
+
+/// Under a flood, who dials proves first that it is where it says.
+#[tokio::test]
+async fn an_address_can_be_proved_first() {
+    let (a, b) = (end(1, &[]).await, end(2, &[]).await);
+    let contact = b.contact().await;
+    let dialled = async {
+        let mut greeted = a.dial(&contact).await?;
+        if let Stream::Quic(stream) = &mut greeted.stream {
+            tokio::io::AsyncWriteExt::write(&mut stream.sink, &[0x13]).await?;
+        }
+        Ok::<_, io::Error>(greeted)
+    };
+    let (dialled, accepted) = tokio::join!(dialled, accepted(&b, true));
+    assert_eq!(dialled.unwrap().peer, Some(identity(2).id()));
+    assert_eq!(accepted.unwrap().peer, Some(identity(1).id()));
+}
+
 #[tokio::test]
 async fn a_relay_that_cannot_prove_its_key_is_not_used() {
-    let rate = NonZeroU32::new(100 << 20).unwrap();
-    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate, Guests::default()).await.unwrap();
+    let (relay, _) = relay(Guests::default()).await;
     let false_name = format!("https://{}#{}", relay.addr().unwrap(), identity(8).id());
     let b = end(2, &[false_name]).await;
     assert_eq!(b.contact().await.relay, None);
-}
-
-async fn relay(guests: Guests) -> (Relay, String) {
-    let rate = NonZeroU32::new(100 << 20).unwrap();
-    let relay = Relay::serve(&identity(9), (LOOPBACK, 0).into(), rate, guests).await.unwrap();
-    let name = format!("https://{}#{}", relay.addr().unwrap(), relay.key());
-    (relay, name)
 }
 
 async fn relayed(number: u8, relays: &[String]) -> Quic {
