@@ -168,8 +168,9 @@ impl Peer {
     }
 
     fn torrent(&mut self, hashes: InfoHashes, private: bool, mut config: peerage_swarm::Config) -> Torrent {
-        config.pex &= !private && self.config.via != Via::Relay;
-        config.holepunch = self.config.utp;
+        let told = self.config.via != Via::Relay;
+        config.pex &= !private && told;
+        config.holepunch = self.config.utp && told;
         let local = peerage_swarm::Local { peer_id: self.local.peer_id, listen_port: self.announcer.port };
         let backoff = Backoff {
             first: self.config.retry_first,

@@ -160,13 +160,13 @@ fn where_only_relays_may_be_used_nobody_else_is_dialled_let_in_asked_or_told() {
     // Only by a relay does somebody come.
     assert!(bench.peer.accept(bench.now, at("9.9.9.9:4")).is_none());
     assert!(bench.peer.accept(bench.now, placeholder(OTHER)).is_some());
-    // What a peer tells of others is not even wanted: our extensions are without that of BEP 11.
+    // What a peer tells of others is not even wanted: our extensions are without those of BEP 11 and 55.
     bench.change(*conn, PeerChange::Authenticated(RoadKind::Quic, KEY));
     bench.change(*conn, PeerChange::Connected);
     let outputs = bench.greet(*conn, Handshake::new(HASH, [1; 20]));
     let sent = common::sent(&outputs, *conn);
     let has = |part: &[u8]| sent.windows(part.len()).any(|bytes| bytes == part);
-    assert!(has(b"11:ut_metadata") && !has(b"6:ut_pex"), "{sent:?}");
+    assert!(has(b"11:ut_metadata") && !has(b"6:ut_pex") && !has(b"12:ut_holepunch"), "{sent:?}");
 }
 
 #[test]

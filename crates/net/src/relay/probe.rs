@@ -75,7 +75,8 @@ pub async fn probe(identity: &Identity, relay: &str) -> Result<Duration, ProbeEr
     drop(session.map_err(ProbeError::Proof)?);
     let ways = QuicConfig { relays: vec![relay.to_owned()], relayed_only: true, ..QuicConfig::default() };
     let quic = Quic::bind(identity, &ways).await?;
-    let served = quic.contact().await.relay.is_some();
+    quic.contact().await;
+    let served = quic.is_served();
     let denial = quic.denial();
     quic.close().await;
     match (served, denial) {

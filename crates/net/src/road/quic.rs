@@ -141,10 +141,9 @@ impl Quic {
             let _ = tokio::time::timeout(ONLINE_LIMIT, self.endpoint.online()).await;
         }
         let addr = self.endpoint.addr();
-        // One may have been chosen, and not let us in.
-        let statuses = self.endpoint.home_relay_status().get();
-        let connected = statuses.iter().find(|status| status.is_connected());
-        let relay = connected.map(|status| self.pins.full(status.url()));
+        // One may have been chosen, and not let us in. One that is slow will be there by the time it is needed.
+        let chosen = addr.relay_urls().next().filter(|_| self.denial().is_none());
+        let relay = chosen.map(|url| self.pins.full(url));
         Contact { udp: addr.ip_addrs().copied().collect(), relay, ..Contact::new(self.id) }
     }
 
@@ -188,6 +187,12 @@ impl Quic {
                 return std::future::pending().await;
             }
         }
+    }
+
+    /// Whether a relay serves us now.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        self.endpoint.home_relay_status().get().iter().any(RelayStatus::is_connected)
     }
 
     /// What a relay says that does not let us in.

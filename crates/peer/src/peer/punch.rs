@@ -10,7 +10,7 @@
 use super::Peer;
 use super::conns::{Conn, Stage};
 use crate::addr;
-use crate::event::Source;
+use crate::event::{Output, Source};
 use crate::road::RoadKind;
 use peerage_base::contact::is_placeholder;
 use peerage_base::limits::HOLEPUNCHES_PER_MINUTE_MAX;
@@ -115,6 +115,8 @@ impl Peer {
         known.candidates.set_utp(endpoint, true);
         known.candidates.wake(now, endpoint);
         self.stats.punches += 1;
+        let (source, refused) = (Source::Pex, None);
+        self.outputs.push_back(Output::Found { torrent, addr: endpoint, source, refused });
         self.dial(now, torrent);
         self.touch(torrent);
     }
