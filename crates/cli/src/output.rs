@@ -80,13 +80,8 @@ impl Output {
                     listen.join(", ")
                 ));
             }
-            Event::TrackerReady { http, udp } => {
-                let _ = write_stdout(&format!("{http}\n{udp}\n"));
-                self.say("tracker ready; Ctrl-C stops");
-            }
-            Event::RelayReady { urls } => {
-                let _ = write_stdout(&format!("{}\n", urls.join("\n")));
-                self.say("relay ready; share with --relay URL; Ctrl-C stops");
+            Event::TrackerReady { .. } | Event::RelayReady { .. } | Event::DaemonReady { .. } => {
+                self.ready(&event);
             }
             Event::Metadata { name, total, files } => {
                 self.say(&format!("{name}: {} in {}", units::size(*total), counted(*files, "file")));
@@ -122,7 +117,31 @@ impl Output {
             | Event::FileDone { .. }
             | Event::PeerConnected { .. }
             | Event::PeerDisconnected { .. }
+            | Event::Dht { .. }
+            | Event::DhtStatus(_)
             | Event::Tracker { .. } => {}
+        }
+    }
+
+    /// What only serves: where, and how it ends.
+    fn ready(&self, event: &Event) {
+        match event {
+            Event::TrackerReady { http, udp } => {
+                let _ = write_stdout(&format!("{http}\n{udp}\n"));
+                self.say("tracker ready; Ctrl-C stops");
+            }
+            Event::RelayReady { urls } => {
+                let _ = write_stdout(&format!("{}\n", urls.join("\n")));
+                self.say("relay ready; share with --relay URL; Ctrl-C stops");
+            }
+            Event::DaemonReady { listen, reachable, node_id, .. } => {
+                let _ = write_stdout(&format!("{}\n", reachable.join("\n")));
+                self.say(&format!(
+                    "serving the DHT as {node_id} on {}; others begin here with --bootstrap; Ctrl-C stops",
+                    listen.join(", ")
+                ));
+            }
+            _ => {}
         }
     }
 
@@ -158,7 +177,7 @@ impl Output {
         let peers = match (progress.peers, progress.known) {
             (0, 0) => "no peer known yet".to_owned(),
             (0, 1) => "the 1 known peer not reached yet".to_owned(),
-            (0, known) => format!("none of {known} peers reached yet"),
+            (0, known) => format!("none of {known} peers reached yet ({})", progress.sources),
             (peers, _) => counted(peers, "peer"),
         };
         let mut detail = peers;
@@ -171,6 +190,9 @@ impl Output {
         }
         if progress.up_rate > 0 || progress.stage == Stage::Seeding {
             detail += &format!(", up {}/s", units::size(progress.up_rate));
+        }
+        if let Some(late) = progress.announce_lag {
+            detail += &format!(", the DHT has taken no announce for {}", units::duration(late));
         }
         if let Some(eta) = progress.eta {
             detail += &format!(", {} left", units::duration(eta));

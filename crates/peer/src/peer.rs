@@ -5,7 +5,7 @@ use crate::bans::Bans;
 use crate::candidates::{Backoff, Candidates};
 use crate::event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Source, TorrentParams};
 use crate::trackers::{Announcer, Trackers};
-use crate::{Config, Local, PeerInfo, Stats, TORRENTS_MAX};
+use crate::{Config, Dht, Local, PeerInfo, Stats, TORRENTS_MAX};
 use conns::{Conns, Stage};
 use peerage_base::{ConnId, Contact, Duration, InfoHashes, Instant, Rng, TorrentId};
 use peerage_swarm::{Block, Bucket, Content, Message, StoreEvent, Swarm, WebChange, WebSeedId};
@@ -20,6 +20,7 @@ mod conns;
 mod dial;
 mod drain;
 mod roads;
+mod search;
 mod torrent;
 
 /// The whole peer.
@@ -168,6 +169,7 @@ impl Peer {
 
     fn torrent(&mut self, hashes: InfoHashes, private: bool, mut config: peerage_swarm::Config) -> Torrent {
         config.pex &= !private;
+        config.dht_port = (self.config.dht == Dht::Server).then_some(self.local.listen_port);
         let local = peerage_swarm::Local { peer_id: self.local.peer_id, listen_port: self.announcer.port };
         let backoff = Backoff {
             first: self.config.retry_first,
@@ -180,6 +182,7 @@ impl Peer {
             swarm: Swarm::new(config, local, hashes, self.rng.fork()),
             candidates: Candidates::new(backoff),
             trackers: Trackers::new(self.announcer, hashes.wire().collect()),
+            searches: Vec::new(),
             web_seeds: Vec::new(),
             dial_at: None,
             timer: None,
@@ -190,7 +193,7 @@ impl Peer {
     }
 
     /// The metadata of a torrent is known: after [`peerage_swarm::Event::Metadata`]. When it turns
-    /// out to be private (BEP 27), addresses from peers are forgotten.
+    /// out to be private (BEP 27), addresses from peers and from the DHT are forgotten, and the DHT is left.
     pub fn set_content(&mut self, now: Instant, id: TorrentId, content: Content) {
         self.now = now;
         let Some(torrent) = self.torrents.get_mut(&id) else { return };
@@ -198,7 +201,8 @@ impl Peer {
         torrent.swarm.set_content(now, content);
         torrent.private |= private;
         if torrent.private {
-            torrent.candidates.retain(|_, source| source != Source::Pex);
+            torrent.candidates.retain(|_, source| !matches!(source, Source::Pex | Source::Dht));
+            torrent.searches.clear();
         }
         if torrent.swarm.stats().left == 0 {
             torrent.trackers.was_complete();
@@ -377,6 +381,7 @@ impl Peer {
         torrent.timer = None;
         torrent.swarm.handle_timeout(now);
         self.announce(now, id);
+        self.search_due(now, id);
         self.dial(now, id);
         self.touch(id);
     }
@@ -390,6 +395,7 @@ impl Peer {
             torrent.window = (stats.uploaded, stats.downloaded);
         }
         self.hurry_trackers();
+        self.hurry_searches(now);
     }
 
     /// When to call [`Self::handle_timeout`], and why.
@@ -461,6 +467,12 @@ impl Peer {
     #[must_use]
     pub fn known(&self, id: TorrentId) -> usize {
         self.torrents.get(&id).map_or(0, |torrent| torrent.candidates.len())
+    }
+
+    /// The same, by the best source that named each.
+    #[must_use]
+    pub fn sources(&self, id: TorrentId) -> BTreeMap<Source, usize> {
+        self.torrents.get(&id).map(|torrent| torrent.candidates.by_source()).unwrap_or_default()
     }
 
     /// The open connections of a torrent.

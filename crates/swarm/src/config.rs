@@ -31,6 +31,9 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// Take part in peer exchange (BEP 11). A private torrent never does (BEP 27).
     pub pex: bool,
+    /// The UDP port of our node of the DHT, told to peers that have one too (BEP 5); `None`: we have none that
+    /// answers. Of a private torrent nobody is told.
+    pub dht_port: Option<u16>,
     /// Disconnect peers that neither want nor have what we lack (both sides complete).
     pub close_redundant: bool,
     /// Pieces are asked for in order, from the read position on.
@@ -56,6 +59,7 @@ impl Default for Config {
             snub_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(130),
             pex: true,
+            dht_port: None,
             close_redundant: true,
             sequential: false,
             super_seeding: false,

@@ -53,7 +53,7 @@ fn watch_signals(stop: Stop, first: Arc<AtomicU8>) -> anyhow::Result<()> {
 
 /// Runs `work` until it ends, with signals watched beside it. Work that a signal cancelled ends with the
 /// signal's code.
-fn drive<T>(
+pub(super) fn drive<T>(
     stop: &Stop,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> anyhow::Result<Result<T, Failure>> {

@@ -8,6 +8,7 @@
 //! keep it; kept bytes go straight to the store, and a block to be sent is named, read and written by
 //! `uploads`.
 
+mod dht;
 mod mapping;
 mod opening;
 mod outputs;
@@ -32,8 +33,8 @@ use peerage_net::road::{
     BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, QuicPath, Received, Tls,
 };
 use peerage_peer::{
-    AnnounceReply, Authentication, BlockVerdict, Encryption, Peer, PeerChange, PeerInfo, TrackerFailure,
-    TrackerId,
+    AnnounceReply, Authentication, BlockVerdict, Encryption, Peer, PeerChange, PeerInfo, SearchReport,
+    TrackerFailure, TrackerId,
 };
 use peerage_store::{Report, ReportSink, Store, StoreConfig, TorrentStore};
 use peerage_swarm::{Block, Event, StoreEvent, WebChange, WebSeedId};
@@ -41,6 +42,7 @@ use peerage_wire::frame::Frame;
 use peerage_wire::handshake::Handshake;
 use tokio::sync::mpsc;
 
+use crate::dht::Dht;
 use crate::identity::{self, IdentityError};
 use crate::inbox::Inbox;
 use opening::Opening;
@@ -70,6 +72,10 @@ pub(crate) enum Input {
     Opened(ConnId, Result<Greeted, GreetError>),
     /// Blocks were read for a peer.
     Read(ReadDone),
+    /// The DHT named peers.
+    Found(TorrentId, Vec<SocketAddr>),
+    /// A look-up in the DHT ended: of this info hash, so, after so many nodes were asked.
+    Searched(TorrentId, [u8; 20], SearchReport, usize),
     /// A tracker answered.
     Tracker(TorrentId, TrackerId, Result<AnnounceReply, TrackerFailure>),
     /// A web seed sent a block.
@@ -89,6 +95,8 @@ pub(crate) enum News {
     Banned(SocketAddr, String),
     /// A tracker answered, or why not.
     Tracker(String, Result<usize, String>),
+    /// A look-up in the DHT ended: how, and how many nodes were asked.
+    Searched(SearchReport, usize),
     /// The router leads a port here: its outer address, and how it was asked.
     PortMapped(SocketAddr, &'static str),
     /// A connection opened.
@@ -138,6 +146,7 @@ pub(crate) struct Driver {
     pub(crate) torrents: BTreeMap<TorrentId, Torrent>,
     listener: Listener,
     utp: Utp,
+    dht: Option<Dht>,
     mapping: Option<PortMap>,
     /// Nobody is let in before the content is known and checked: what a new peer is told first should be
     /// the truth.
@@ -166,7 +175,7 @@ pub(crate) struct Driver {
 }
 
 /// What the machine is told of the user's choices.
-fn peer_config(config: &NodeConfig) -> peerage_peer::Config {
+fn peer_config(config: &NodeConfig, who: Who) -> peerage_peer::Config {
     peerage_peer::Config {
         connections_max: config.connections_max,
         half_open_max: config.half_open_max,
@@ -178,6 +187,7 @@ fn peer_config(config: &NodeConfig) -> peerage_peer::Config {
         authentication: opening::authentication(config.tls),
         utp: config.utp,
         quic: true,
+        dht: dht::role(config, who),
         ..peerage_peer::Config::default()
     }
 }
@@ -214,7 +224,8 @@ impl Driver {
             state_dir: Some(config.state_dir.join("torrents")),
             ..StoreConfig::default()
         };
-        let utp = if config.utp { Utp::open(&listener.local_addrs(), &mut rng) } else { Utp::default() };
+        let utp = Utp::open(config, &listener.local_addrs(), &mut rng);
+        let dht = dht::start(config, who, &utp).map_err(StartError::Entropy)?;
         let mapping = mapping::start(config, &listener.local_addrs());
         let local = peerage_peer::Local {
             peer_id: peer_id(&mut rng),
@@ -231,12 +242,13 @@ impl Driver {
         let (net_sender, net) = mpsc::channel(NET_EVENTS_MAX);
         Ok(Self {
             started: std::time::Instant::now(),
-            peer: Peer::new(peer_config(config), local, rng.fork()),
+            peer: Peer::new(peer_config(config, who), local, rng.fork()),
             store: Store::open(store_config, sink)?,
             torrents: BTreeMap::new(),
             mapping,
             listener,
             utp,
+            dht,
             accepting: false,
             connections: HashMap::new(),
             openings: HashMap::new(),
@@ -444,6 +456,11 @@ impl Driver {
             Input::Read(done) => {
                 self.uploads.read(done.conn);
                 self.on_read(now, done);
+            }
+            Input::Found(torrent, addrs) => drop(self.peer.handle_found(now, torrent, &addrs)),
+            Input::Searched(torrent, info_hash, report, asked) => {
+                self.peer.handle_search(now, torrent, info_hash, report);
+                self.news.push_back(News::Searched(report, asked));
             }
             Input::Tracker(torrent, tracker, result) => {
                 self.announces = self.announces.saturating_sub(1);

@@ -59,6 +59,8 @@ struct Download<'a> {
     writer: Option<Writer>,
     changes: Changes,
     complete: bool,
+    /// Nodes of the DHT, by all look-ups together.
+    nodes_asked: usize,
 }
 
 impl<'a> Download<'a> {
@@ -86,6 +88,7 @@ impl<'a> Download<'a> {
             writer: None,
             changes: Changes::default(),
             complete: false,
+            nodes_asked: 0,
         };
         if download.begin(session, source).await? {
             download.drive(session).await
@@ -148,6 +151,7 @@ impl<'a> Download<'a> {
             peer.add_web_seed(now, torrent, url);
         }
         peer.add_trackers(now, torrent, trackers);
+        peer.search(now, torrent);
         Ok(true)
     }
 
@@ -309,6 +313,10 @@ impl<'a> Download<'a> {
             }
             News::Store(report @ (Report::FileDone { .. } | Report::FileBlocked { .. })) => {
                 self.on_file(session, report)?;
+            }
+            News::Searched(report, asked) => {
+                self.nodes_asked += asked;
+                session.report(News::Searched(report, asked));
             }
             other => session.report(other),
         }
@@ -481,6 +489,16 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
+    /// Who was asked for peers, for people.
+    fn asked(&self, session: &Session) -> String {
+        let nodes = counted(self.nodes_asked, "DHT node");
+        match (self.nodes_asked, session.driver.has_dht()) {
+            (0, true) => ", and no DHT node has answered".to_owned(),
+            (0, false) => String::new(),
+            _ => format!(" (asked {nodes})"),
+        }
+    }
+
     fn stalled(&self, session: &Session) -> Failure {
         let progress = session.progress(Stage::Finding);
         let seconds = self.request.stall_timeout.unwrap_or_default();
@@ -489,9 +507,12 @@ impl<'a> Download<'a> {
             (0, 0) => Failure::new(
                 ExitCode::NotFound,
                 "E_NO_PROVIDERS",
-                format!("nobody who has it was found in {seconds:.0} s"),
+                format!("nobody who has it was found in {seconds:.0} s{}", self.asked(session)),
             )
-            .hint(format!("check the link, or name someone with --peer ADDR:PORT or --tracker URL{again}")),
+            .hint(match session.driver.peer.stats().addresses_refused {
+                0 => format!("check the link, or name someone with --peer ADDR:PORT or --tracker URL{again}"),
+                _ => "only addresses of a local network were named; --allow-local takes those".to_owned(),
+            }),
             (0, known) => Failure::new(ExitCode::Unreachable, "E_UNREACHABLE", unreachable(known))
                 .hint("is the sharer still running, and can this machine reach it? --wait keeps trying"),
             (peers, _) => Failure::new(

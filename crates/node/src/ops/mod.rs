@@ -2,6 +2,8 @@
 
 mod changes;
 mod create;
+mod daemon;
+mod dht;
 mod doctor;
 mod get;
 mod inspect;
@@ -15,6 +17,8 @@ mod tracker;
 mod verify;
 
 pub use create::create;
+pub use daemon::daemon;
+pub use dht::{dht_get, dht_lookup, dht_ping, dht_put, dht_status};
 pub use doctor::doctor;
 pub use get::get;
 pub use inspect::inspect;

@@ -373,7 +373,10 @@ impl Net {
                 }
                 _ => {}
             },
-            Output::WebRequest { .. } | Output::TrackerStatus { .. } => {}
+            Output::WebRequest { .. }
+            | Output::TrackerStatus { .. }
+            | Output::Search { .. }
+            | Output::DhtNode { .. } => {}
         }
     }
 

@@ -254,6 +254,8 @@ mod tests {
             stun_servers: Vec::new(),
             relays: Vec::new(),
             utp: true,
+            dht: false,
+            bootstrap: Vec::new(),
             io_threads: 1,
             state_dir: "state".into(),
         };
