@@ -98,6 +98,9 @@ pub enum Event {
         downloaded: u64,
         /// Seconds since the start.
         seconds: f64,
+        /// Who named the peers that are known.
+        #[serde(default)]
+        sources: Sources,
     },
     /// A peer sent bad data, or broke the rules, and is not talked to any more.
     PeerBanned {

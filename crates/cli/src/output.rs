@@ -86,12 +86,14 @@ impl Output {
             Event::Metadata { name, total, files } => {
                 self.say(&format!("{name}: {} in {}", units::size(*total), counted(*files, "file")));
             }
-            Event::Complete { path, downloaded, seconds } => {
+            Event::Complete { path, downloaded, seconds, sources } => {
                 self.clear();
                 let _ = write_stdout(&format!("{}\n", path.display()));
                 let rate = (*downloaded as f64 / seconds.max(0.001)) as u64;
+                let sources = sources.to_string();
+                let peers = if sources.is_empty() { sources } else { format!("; peers: {sources}") };
                 self.say(&format!(
-                    "complete and verified: {} fetched in {seconds:.1} s ({}/s)",
+                    "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
                     units::size(*downloaded),
                     units::size(rate)
                 ));

@@ -16,8 +16,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(120);
 
 /// The same for a torrent that lacks something and knows nobody: the network is there, the peers are not.
-const LONELY_FIRST: Duration = Duration::from_secs(20);
-const LONELY_MAX: Duration = Duration::from_secs(300);
+const LONELY_FIRST: Duration = Duration::from_secs(15);
+const LONELY_MAX: Duration = Duration::from_secs(60);
 
 /// Who can serve something now announces so soon after the last look-up at the earliest: a download of
 /// seconds leaves no trace that leads nowhere.
@@ -163,7 +163,7 @@ mod tests {
     fn who_knows_nobody_looks_more_often() {
         let mut search = Search::new(at(0), [1; 20]);
         let nobody = SearchReport { answered: 8, stored: 0, peers: 0 };
-        assert_eq!(begins(&mut search, 400, false, true, nobody), [0, 21, 62, 143, 304]);
+        assert_eq!(begins(&mut search, 400, false, true, nobody), [0, 16, 47, 108, 169, 230, 291, 352]);
     }
 
     #[test]

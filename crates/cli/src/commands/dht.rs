@@ -53,7 +53,9 @@ pub fn dht(context: &Context, args: Dht) -> anyhow::Result<ExitCode> {
                 (Some(key), Some(seq)) => format!("{}\nkey {key}, version {seq}\n", stored.target),
                 _ => format!("{}\n", stored.target),
             })?;
-            output.say(&format!("stored at {} of {} nodes asked", stored.stored, stored.asked));
+            if !context.global.json {
+                output.say(&format!("stored at {} of {} nodes asked", stored.stored, stored.asked));
+            }
         }
         DhtCommand::Get { target, salt } => {
             let item = drive(&stop, peerage_node::dht_get(DhtGet { target, salt }, config, other))??;

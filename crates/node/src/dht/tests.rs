@@ -231,3 +231,97 @@ async fn an_end_in_the_middle_of_everything_is_an_end() {
     node.dht.close().await;
     while tokio::time::timeout(LIMIT, receiver.recv()).await.unwrap().is_some() {}
 }
+
+/// Bytes of memory that are this process's alone.
+fn memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Five hundred nodes with real sockets in one process: look-ups per second, memory of each, idle traffic.
+#[tokio::test]
+#[ignore = "500 nodes: half a minute, in release"]
+async fn five_hundred_nodes_in_one_process() {
+    const NODES: usize = 500;
+    let before = memory_bytes();
+    let nodes = network(NODES).await;
+    for n in 0..50 {
+        let (_, report) = nodes[n * 7].look(Lookup::Announce(Key([n as u8 * 5; 20]), Some(7000), true)).await;
+        assert!(report.stored >= 8, "{report:?}");
+    }
+    let each = (memory_bytes() - before) / NODES as u64;
+    let nodes = Arc::new(nodes);
+    let begun = Instant::now();
+    let mut tasks = JoinSet::new();
+    for task in 0..16 {
+        let nodes = Arc::clone(&nodes);
+        tasks.spawn(async move {
+            let (mut found, mut first) = (0, Vec::new());
+            for n in 0..50_usize {
+                let at = (task * 31 + n * 13) % NODES;
+                let (_, report) = nodes[at].look(Lookup::Peers(Key([n as u8 * 5; 20]))).await;
+                found += usize::from(report.found);
+                first.extend(report.first);
+            }
+            (found, first)
+        });
+    }
+    let results = tasks.join_all().await;
+    let taken = begun.elapsed();
+    let found: usize = results.iter().map(|(found, _)| found).sum();
+    let mut first: Vec<Duration> = results.into_iter().flat_map(|(_, first)| first).collect();
+    first.sort_unstable();
+    println!(
+        "{NODES} nodes, {} KiB each; 800 look-ups in {:.1} s: {:.0} per second, {found} found, first peers p50 {:?} p95 {:?}",
+        each >> 10,
+        taken.as_secs_f64(),
+        800.0 / taken.as_secs_f64(),
+        first[first.len() / 2],
+        first[first.len() * 95 / 100],
+    );
+    assert!(found >= 799, "{found} of 800");
+    let datagrams = async || {
+        let mut all = 0;
+        for node in nodes.iter() {
+            let stats = node.dht.status().await.unwrap().stats;
+            all += stats.received;
+        }
+        all
+    };
+    let before = datagrams().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let idle = datagrams().await - before;
+    println!("idle: {:.2} datagrams received per node and second", idle as f64 / 10.0 / NODES as f64);
+}
+
+/// How many queries one node answers over a real socket, its limits lifted.
+#[tokio::test]
+#[ignore = "a measurement: seconds, in release"]
+async fn queries_answered_per_second() {
+    let config = Config { packets_per_s_max: u32::MAX, upload_bytes_per_s: u32::MAX, ..Config::default() };
+    let node = Node::with(&[], None, false, config);
+    let addr = node.addr;
+    let query = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping2:roi1e1:t2:aa1:y1:qe";
+    let (stop, stopped) = (Arc::new(std::sync::atomic::AtomicBool::new(false)), Instant::now());
+    let asker = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            let (mut answers, mut buffer) = (0_u64, [0; 2048]);
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                // As many as the queue of the node takes.
+                (0..64).for_each(|_| _ = socket.send_to(query, addr));
+                answers += (0..64).take_while(|_| socket.recv(&mut buffer).is_ok()).count() as u64;
+            }
+            answers
+        })
+    };
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let taken = stopped.elapsed().as_secs_f64();
+    let answers = tokio::task::spawn_blocking(|| asker.join().unwrap()).await.unwrap();
+    println!("{:.0} pings answered per second", answers as f64 / taken);
+    assert!(answers > 0);
+}

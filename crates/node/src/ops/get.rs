@@ -442,7 +442,7 @@ impl<'a> Download<'a> {
         let seconds = session.driver.now().since(self.started).as_secs_f64();
         let path = self.request.into.join(&info.name);
         if !self.request.stdout {
-            session.tell(Event::Complete { path, downloaded, seconds });
+            session.tell(Event::Complete { path, downloaded, seconds, sources: session.sources() });
         }
     }
 
