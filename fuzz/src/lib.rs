@@ -42,6 +42,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("extension_handshake", wire::extension_handshake),
     ("ut_metadata", wire::ut_metadata),
     ("ut_pex", wire::ut_pex),
+    ("ut_holepunch", wire::ut_holepunch),
+    ("start", wire::start),
     ("mse", wire::mse),
     ("krpc", wire::krpc),
     ("utp", wire::utp),

@@ -4,7 +4,7 @@
 use peerage_base::{Duration, InfoHashV1, InfoHashV2, InfoHashes};
 use peerage_content::{Magnet, merkle};
 use peerage_wire::bencode::{DictEncoder, Encoder};
-use peerage_wire::extension::{self, LOCAL_IDS, MetadataMessage, Pex, PexPeer};
+use peerage_wire::extension::{self, Holepunch, HolepunchError, LOCAL_IDS, MetadataMessage, Pex, PexPeer};
 use peerage_wire::message::piece_header;
 use peerage_wire::stun::Message as Stun;
 use peerage_wire::tracker::udp::{Family, Reply, Request};
@@ -118,6 +118,14 @@ fn extensions(add: Add<'_>) {
     add("ut_metadata", "negative", b"d8:msg_typei0e5:piecei-1ee");
     add("ut_pex", "both-families", &pex);
     add("ut_pex", "ragged", b"d5:added7:1234567 8:added.f0:e");
+    let punch = Holepunch::Connect(peers[1]).encode();
+    add("ut_holepunch", "connect", &punch);
+    add("ut_holepunch", "failed", &Holepunch::Failed(peers[0], HolepunchError::NoSelf).encode());
+    add("ut_holepunch", "cut-short", &punch[..19]);
+    add("extended", "holepunch", &[&[4], &punch[..]].concat());
+    add("start", "plain", b"\x13BitTorrent protocol\0\0\0\0");
+    add("start", "tls", &[22, 3, 1, 2, 0, 1, 0, 1, 252]);
+    add("start", "almost-plain", b"\x13BitTorrent protocoL\0\0");
     add("mse", "untouched", &[50]);
     add("mse", "small-chunks", &[1]);
     add("mse", "key-changed", &[50, 0, 0, 3, 1]);

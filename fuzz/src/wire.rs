@@ -8,10 +8,13 @@ use peerage_base::limits::{
     PEX_PEERS_MAX, TRACKER_PEERS_MAX,
 };
 use peerage_wire::bencode::{self, Encoder, Kind, Limits, Value};
-use peerage_wire::extension::{self, Extended, Handshake as ExtensionHandshake, MetadataMessage, Pex};
+use peerage_wire::extension::{
+    self, Extended, Handshake as ExtensionHandshake, Holepunch, MetadataMessage, Pex,
+};
 use peerage_wire::frame::{FRAME_LEN_MAX, Frame, Splitter};
 use peerage_wire::krpc::{self, Body, DecodeError};
 use peerage_wire::mse::{Established, Listener, Methods, Opener, Progress};
+use peerage_wire::start::Start;
 use peerage_wire::stun::{self, Message as Stun};
 use peerage_wire::tracker::http::{self, ReplyError};
 use peerage_wire::tracker::udp::{Family, Reply, Request};
@@ -185,6 +188,29 @@ pub fn ut_pex(payload: &[u8]) -> Outcome {
         assert_eq!(Pex::decode(&pex.encode()), Ok(expected));
     }
     Outcome::of(&decoded)
+}
+
+/// Round trip.
+pub fn ut_holepunch(payload: &[u8]) -> Outcome {
+    let decoded = Holepunch::decode(payload);
+    if let Ok(message) = decoded
+        && message != Holepunch::Unknown
+    {
+        assert_eq!(Holepunch::decode(&message.encode()), Ok(message));
+    }
+    Outcome::of(&decoded)
+}
+
+/// What a connection begins with is told once and for all, by its first 20 bytes at most.
+pub fn start(stream: &[u8]) -> Outcome {
+    let mut told = Start::Unknown;
+    for len in 0..=stream.len().min(64) {
+        let now = peerage_wire::start::start(&stream[..len]);
+        assert!(told == Start::Unknown || told == now, "{told:?} became {now:?}");
+        assert!(now != Start::Unknown || len < 20);
+        told = now;
+    }
+    if matches!(told, Start::Plain | Start::Tls) { Outcome::Accepted } else { Outcome::Refused }
 }
 
 fn bounded(interval: Duration) -> bool {

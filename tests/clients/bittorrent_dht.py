@@ -32,7 +32,7 @@ class BittorrentDht(JsonLinesClient):
 
     def dht_put(self, text, key=None, salt=""):
         """As :meth:`Libtorrent.dht_put`."""
-        return self.call("dht_put", text=text, seed=key, salt=salt)
+        return self.call("dht_put", text=text, seed=key and key[0], salt=salt)
 
     def dht_get(self, target, salt=""):
         """As :meth:`Libtorrent.dht_get`."""

@@ -71,8 +71,9 @@ class Libtorrent(JsonLinesClient):
         return self.call("dht_joined")
 
     def dht_put(self, text, key=None, salt=""):
-        """Stores a text; ``key``: the seed of a secret key, for a mutable item. Returns where, in hex."""
-        return self.call("dht_put", text=text, seed=key, salt=salt)
+        """Stores a text; ``key``: seed and public key in hex, for a mutable item. Returns where, in hex."""
+        seed, public = key or (None, None)
+        return self.call("dht_put", text=text, seed=seed, public=public, salt=salt)
 
     def dht_get(self, target, salt=""):
         """What is stored under a hash (40 digits) or a public key (64); None when nothing comes."""

@@ -4,6 +4,7 @@ Argument: a JSON object with host, port, download, upload (bytes/s or null),
 pex, and ``settings`` that go over the defaults below.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -88,12 +89,15 @@ class Worker:
         self.joined |= any(isinstance(alert, lt.dht_bootstrap_alert) for alert in self.session.pop_alerts())
         return self.joined
 
-    def dht_put(self, text, seed, salt):
+    def dht_put(self, text, seed, public, salt):
         if seed is None:
             return str(self.session.dht_put_immutable_item(text.encode()))
-        public, secret = lt.ed25519_create_keypair(bytes.fromhex(seed))
-        self.session.dht_put_mutable_item(secret, public, text.encode(), salt.encode())
-        return public.hex()
+        # the secret key as it wants it: hashed and clamped (RFC 8032, section 5.1.5)
+        secret = bytearray(hashlib.sha512(bytes.fromhex(seed)).digest())
+        secret[0] &= 248
+        secret[31] = secret[31] & 63 | 64
+        self.session.dht_put_mutable_item(bytes(secret), bytes.fromhex(public), text.encode(), salt.encode())
+        return public
 
     def dht_get(self, target, salt):
         """None when nothing comes within 10 s."""

@@ -53,11 +53,6 @@ class Events:
             self._ended = True
             self._changed.notify_all()
 
-    def all(self, name=None):
-        """A copy of the events so far (of one name)."""
-        with self._changed:
-            return [event for event in self._events if name in (None, event.get("event"))]
-
     def last(self, name):
         with self._changed:
             for event in reversed(self._events):
@@ -65,9 +60,10 @@ class Events:
                     return event
         return None
 
-    def all(self, name):
+    def all(self, name=None):
+        """A copy of the events so far (of one name)."""
         with self._changed:
-            return [event for event in self._events if event.get("event") == name]
+            return [event for event in self._events if name in (None, event.get("event"))]
 
     def wait(self, name, timeout):
         """The first event of that name; None when the stream ends without one."""

@@ -22,8 +22,9 @@ TIMEOUT_S = 180
 BOOTSTRAPS = ("peerage", "libtorrent")
 #: transmission believes in a DHT of nine nodes or more: so many stand beside the bootstrap node
 EXTRAS = 10
-#: the seed of a secret key
-SECRET = "17" * 32
+#: a secret key's seed and its public half (RFC 8032, section 7.1, test 1)
+SECRET = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+PUBLIC = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
 
 
 @pytest.fixture
@@ -57,6 +58,10 @@ def network(sealed, launch):
     return Network()
 
 
+def announced(share):
+    return any(event["announced"] for event in share.events.all("dht"))
+
+
 def infohash(torrent):
     return payload.Hashes.of(torrent).v1
 
@@ -81,6 +86,8 @@ def test_a_bare_infohash_is_fetched(name, role, bootstrap, world, network, recor
         assert ours.wait_exit(20) == 0
     else:
         ours.share(world.content, torrent=torrent)
+        # Some look once, at the start, and not again for a quarter of an hour.
+        wait_for(lambda: announced(ours), 30, "the share is announced")
         theirs.add_magnet(f"magnet:?xt=urn:btih:{infohash(torrent)}", out)
         theirs.wait_complete(TIMEOUT_S)
     payload.assert_same(world.content, out / world.content.name, role == "leech" and name in matrix.NO_EMPTY_FILES)
@@ -148,8 +155,8 @@ def test_items_are_read_by_the_other(client, bootstrap, network, record, tmp_pat
     target = theirs.dht_put("theirs, immutable")
     ours_reads(target, "theirs, immutable")
     for salt in ("", "salt"):
-        public = theirs.dht_put(f"theirs, mutable {salt}", key=SECRET, salt=salt)
-        ours_reads(public, f"theirs, mutable {salt}", salt)
+        assert theirs.dht_put(f"theirs, mutable {salt}", key=(SECRET, PUBLIC), salt=salt) == PUBLIC
+        ours_reads(PUBLIC, f"theirs, mutable {salt}", salt)
     # A long one, for which a node wants to know where we are.
     for text in ("ours, immutable", "long " + "x" * 900):
         code, stored = ours.dht_command("put", text)

@@ -71,7 +71,10 @@ pub enum Event {
         node_id_v6: String,
     },
     /// How the daemon's part in the DHT does; about once a minute.
-    DhtStatus(crate::reply::DhtStatus),
+    DhtStatus {
+        /// As `peerage dht status` shows it.
+        status: crate::reply::DhtStatus,
+    },
     /// The description of the content came from peers.
     Metadata {
         /// Name of the torrent.

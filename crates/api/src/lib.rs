@@ -17,6 +17,7 @@ pub mod error;
 pub mod event;
 pub mod reply;
 pub mod request;
+pub mod why;
 
 pub use error::{ExitCode, Failure};
 pub use event::Event;

@@ -38,6 +38,8 @@ pub struct Get {
     pub stdout: bool,
     /// Go on serving when complete.
     pub seed: bool,
+    /// Under the key that stays, not a new one.
+    pub known: bool,
     /// Trackers besides those that the link names.
     pub trackers: Vec<String>,
     /// Seconds after which the whole operation ends.
@@ -68,6 +70,32 @@ pub struct DhtGet {
     pub target: String,
     /// One of several places of one key.
     pub salt: String,
+}
+
+/// Find out what becomes of a link, and why.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    /// A magnet link, the path or URL of a `.torrent` file, or an infohash.
+    pub link: String,
+    /// Peers to connect to besides those that the link names.
+    pub peers: Vec<String>,
+    /// Trackers besides those that the link names.
+    pub trackers: Vec<String>,
+    /// Under the key that stays, not a new one.
+    pub known: bool,
+    /// Seconds after which it ends at the latest.
+    pub timeout: f64,
+}
+
+/// Run a relay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relay {
+    /// Where to listen; on every IPv4 address when absent.
+    pub listen: Option<SocketAddr>,
+    /// Bytes per second that each client may send.
+    pub rate: std::num::NonZeroU32,
+    /// A file with the keys of those that are let in; everybody when absent.
+    pub allow: Option<PathBuf>,
 }
 
 /// Make a torrent file.
@@ -173,6 +201,37 @@ impl std::str::FromStr for TlsPolicy {
     }
 }
 
+/// By which ways peers are met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ViaPolicy {
+    /// Whichever leads there.
+    #[default]
+    Any,
+    /// Without relays.
+    Direct,
+    /// By relays alone: nobody else is contacted, or learns of this machine's address.
+    Relay,
+}
+
+/// What a user writes is none of the policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not one of any, direct and relay")]
+pub struct UnknownViaPolicy;
+
+impl std::str::FromStr for ViaPolicy {
+    type Err = UnknownViaPolicy;
+
+    fn from_str(text: &str) -> Result<Self, UnknownViaPolicy> {
+        match text {
+            "any" => Ok(Self::Any),
+            "direct" => Ok(Self::Direct),
+            "relay" => Ok(Self::Relay),
+            _ => Err(UnknownViaPolicy),
+        }
+    }
+}
+
 /// How a node behaves; every part has a sane default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeConfig {
@@ -208,6 +267,10 @@ pub struct NodeConfig {
     pub dht: bool,
     /// Where the DHT begins when nobody is known: `HOST:PORT`.
     pub bootstrap: Vec<String>,
+    /// By which ways peers are met.
+    pub via: ViaPolicy,
+    /// The interface, by name or address, by which everything leaves; `None`: as the system routes it.
+    pub bind: Option<String>,
     /// Threads that read, write and hash.
     pub io_threads: usize,
     /// Folder of the resume state.

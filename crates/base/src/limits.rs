@@ -74,6 +74,10 @@ pub const CONNECTIONS_MAX: usize = 200;
 /// Outgoing connections that are not open yet, by default.
 pub const HALF_OPEN_MAX: usize = 64;
 
+/// Messages of hole punching (BEP 55) that one connection may bring about in a minute. A peer introduces us
+/// to those that it told us of; more would make us dial at a stranger's pace.
+pub const HOLEPUNCHES_PER_MINUTE_MAX: u32 = 30;
+
 /// Bytes of a KRPC datagram that is read. BEP 32 asks for 1,024 at least; a stored item of 1,000
 /// bytes with its key, signature, salt and nodes (BEP 44) takes up to about 1,700.
 pub const KRPC_BYTES_MAX: usize = 2048;

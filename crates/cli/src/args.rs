@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use peerage_api::request::{EncryptionPolicy, TlsPolicy};
+use peerage_api::request::{EncryptionPolicy, TlsPolicy, ViaPolicy};
 
 use crate::units::{parse_duration, parse_rate, parse_size, parse_switch};
 
@@ -95,6 +95,8 @@ pub enum Command {
     Relay(Relay),
     /// Check whether this machine can share and get, and say what to do where it cannot
     Doctor(Doctor),
+    /// Tell for one link who was found, who was reached, and why not
+    Why(Why),
     /// Show where configuration, state and downloads are kept
     Paths,
     /// Show or check the configuration
@@ -156,6 +158,13 @@ pub struct Network {
     /// A node of the DHT to begin at, instead of the usual ones; may be repeated
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_seed)]
     pub bootstrap: Vec<String>,
+    /// How peers are met: any, direct (no relay), or relay (nobody else is contacted, or learns of this
+    /// machine's address) [default: any]
+    #[arg(long, value_name = "WAY", env = "PEERAGE_VIA")]
+    pub via: Option<ViaPolicy>,
+    /// Interface, by name or address, by which everything leaves; where it is down, nothing does
+    #[arg(long, value_name = "IFACE", env = "PEERAGE_BIND")]
+    pub bind: Option<String>,
 }
 
 /// Options of the DHT, for commands that use nothing else.
@@ -247,6 +256,12 @@ pub struct Doctor {
     /// Ask the router for a port, and give it back: on or off [default: on]
     #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_PORT_MAPPING")]
     pub port_mapping: Option<bool>,
+    /// A relay to check, besides those of the configuration; may be repeated
+    #[arg(long = "relay", value_name = "URL", value_parser = parse_relay)]
+    pub relays: Vec<String>,
+    /// Interface to check, as `share` and `get` take it
+    #[arg(long, value_name = "IFACE", env = "PEERAGE_BIND")]
+    pub bind: Option<String>,
 }
 
 /// `peerage share`.
@@ -289,6 +304,10 @@ pub struct Get {
     /// kept in the folder
     #[arg(long)]
     pub stdout: bool,
+    /// Show this machine's own key, as `share` does, and not a new one: for relays that let in only those on
+    /// their list
+    #[arg(long)]
+    pub known: bool,
     /// Go on serving when complete, until Ctrl-C
     #[arg(long)]
     pub seed: bool,
@@ -301,6 +320,24 @@ pub struct Get {
     /// Wait for ever for somebody who has it
     #[arg(long, conflicts_with = "stall_timeout")]
     pub wait: bool,
+    /// Network options.
+    #[command(flatten)]
+    pub network: Network,
+}
+
+/// `peerage why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Magnet link, .torrent file, URL of one, or infohash
+    #[arg(value_name = "LINK", allow_hyphen_values = false)]
+    pub link: String,
+    /// Show this machine's own key, as `share` does, and not a new one: for relays that let in only those on
+    /// their list
+    #[arg(long)]
+    pub known: bool,
+    /// End after this time at the latest
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "15s")]
+    pub timeout: Duration,
     /// Network options.
     #[command(flatten)]
     pub network: Network,
@@ -377,6 +414,10 @@ pub struct Relay {
     /// Address and port, for TCP and UDP [default: every IPv4 address, port 7842]
     #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_RELAY_LISTEN")]
     pub listen: Option<SocketAddr>,
+    /// Serve those peers alone whose keys are in this file, one a line (`x.pg` in links); each of them must
+    /// use `--known`
+    #[arg(long, value_name = "FILE")]
+    pub allow: Option<PathBuf>,
     /// What each client may send per second, such as 2MB/s
     #[arg(long, value_name = "RATE", value_parser = parse_rate, default_value = "8MiB/s")]
     pub client_limit: u64,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::Setting;
-use peerage_api::request::{EncryptionPolicy, NodeConfig, TlsPolicy};
+use peerage_api::request::{EncryptionPolicy, NodeConfig, TlsPolicy, ViaPolicy};
 use toml::de::{DeTable, DeValue};
 
 use crate::args::parse_seed;
@@ -93,6 +93,18 @@ const KNOWN: &[Known] = &[
         default: BOOTSTRAP,
         help: "Nodes at which the DHT begins when no other is known, host:port, with commas between",
         check: check_seeds,
+    },
+    Known {
+        key: "network.via",
+        default: "any",
+        help: "How peers are met: any, direct (no relay), relay (nobody else is contacted)",
+        check: |text| text.parse::<ViaPolicy>().map(drop).map_err(|error| error.to_string()),
+    },
+    Known {
+        key: "network.bind",
+        default: "",
+        help: "Interface, by name or address, by which everything leaves; empty: as the system routes it",
+        check: |_| Ok(()),
     },
     Known {
         key: "network.relays",
@@ -382,6 +394,8 @@ impl Config {
             utp: self.text("network.utp") == "on",
             dht: parse_switch(self.text("network.dht")).unwrap_or_default(),
             bootstrap: servers(self.text("network.bootstrap")).map(str::to_owned).collect(),
+            via: self.text("network.via").parse().unwrap_or_default(),
+            bind: Some(self.text("network.bind").to_owned()).filter(|text| !text.is_empty()),
             io_threads: number("store.io_threads"),
             state_dir: state_dir.to_path_buf(),
         }

@@ -117,8 +117,9 @@ fn unclassified(error: anyhow::Error) -> Failure {
 /// `tracing-subscriber` (such as `peerage_swarm=trace`).
 fn start_log(global: &args::Global) {
     let level = match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (_, 0) => "warn",
+        // Of what QUIC and relays do the library tells in its own words; what matters is said in ours.
+        (true, _) => "error,iroh=off,iroh_relay=off",
+        (_, 0) => "warn,iroh=off,iroh_relay=off",
         (_, 1) => "warn,peerage_node=debug,peerage_net=debug,peerage_store=debug",
         (_, _) => "trace",
     };

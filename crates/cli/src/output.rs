@@ -120,7 +120,7 @@ impl Output {
             | Event::PeerConnected { .. }
             | Event::PeerDisconnected { .. }
             | Event::Dht { .. }
-            | Event::DhtStatus(_)
+            | Event::DhtStatus { .. }
             | Event::Tracker { .. } => {}
         }
     }

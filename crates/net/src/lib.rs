@@ -16,6 +16,7 @@
 //! what stands between.
 
 pub mod dns;
+pub mod egress;
 pub mod guard;
 pub mod http;
 pub mod identity;

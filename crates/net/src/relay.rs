@@ -5,6 +5,9 @@
 //! its key behind a `#`, `https://HOST:PORT#KEY`, and shows a certificate under that key, so that it needs no
 //! domain and no authority. Without a key the certificate must be one that the web trusts.
 
+mod access;
+mod probe;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +24,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+pub use access::{ALLOWED_MAX, BadList, Guests};
+pub use probe::{ProbeError, probe};
 
 use crate::identity::Identity;
 use crate::road::tls;
@@ -94,9 +100,8 @@ impl Pins {
     /// The known key that a certificate is about: its bytes stand in it.
     fn key_in(&self, certificate: &[u8]) -> Option<PeerId> {
         let keys: Vec<PeerId> = self.lock().values().copied().flatten().collect();
-        let spki = |key: &PeerId| [&tls::SPKI_PREFIX[..], &key.0].concat();
         keys.into_iter().find(|key| {
-            let wanted = spki(key);
+            let wanted = tls::spki(key);
             certificate.windows(wanted.len()).any(|bytes| bytes == wanted)
         })
     }
@@ -152,10 +157,9 @@ impl ServerCertVerifier for Verifier {
         let Some(key) = self.pins.key_in(certificate) else {
             return self.web.verify_tls13_signature(message, certificate, signed);
         };
-        let spki = [&tls::SPKI_PREFIX[..], &key.0].concat();
         let algorithms = &self.provider.signature_verification_algorithms;
-        let spki = SubjectPublicKeyInfoDer::from(spki);
-        verify_tls13_signature_with_raw_key(message, &spki, signed, algorithms)
+        let key = SubjectPublicKeyInfoDer::from(tls::spki(&key));
+        verify_tls13_signature_with_raw_key(message, &key, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -181,7 +185,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Serves at `addr`, on TCP and UDP. Each client may send so many bytes per second.
+    /// Serves `guests` at `addr`, on TCP and UDP. Each may send so many bytes per second.
     ///
     /// # Errors
     /// See [`RelayError`].
@@ -189,6 +193,7 @@ impl Relay {
         identity: &Identity,
         addr: SocketAddr,
         rate: std::num::NonZeroU32,
+        guests: Guests,
     ) -> Result<Self, RelayError> {
         let wrong = |error: &dyn std::fmt::Display| RelayError::Certificate(error.to_string());
         let secret = PrivatePkcs8KeyDer::from(tls::pkcs8(identity));
@@ -207,6 +212,7 @@ impl Relay {
         .map_err(|e| wrong(&e))?;
         let mut relay = RelayConfig::new((addr.ip(), 0));
         relay.limits.client_rx = Some(ClientRateLimit::new(rate));
+        relay.access = Arc::new(guests);
         relay.tls = Some(TlsConfig::new(addr, CertConfig::Manual { server_config }));
         let mut config = ServerConfig::default();
         config.relay = Some(relay);

@@ -11,10 +11,11 @@ use std::net::SocketAddr;
 
 use peerage_wire::utp;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use crate::egress::Egress;
 use crate::road::ListenError;
 
 /// Bytes that the kernel keeps for a socket while we do something else. It gives less where the system's
@@ -62,11 +63,11 @@ impl Socket {
     ///
     /// # Errors
     /// The address is in use, not on this machine, or not permitted.
-    pub fn bind(addr: SocketAddr) -> Result<Self, ListenError> {
-        Self::open(addr).map_err(|source| ListenError { addr, source })
+    pub fn bind(addr: SocketAddr, egress: &Egress) -> Result<Self, ListenError> {
+        Self::open(addr, egress).map_err(|source| ListenError { addr, source })
     }
 
-    fn open(addr: SocketAddr) -> io::Result<Self> {
+    fn open(addr: SocketAddr, egress: &Egress) -> io::Result<Self> {
         let socket =
             RawSocket::new(Domain::for_address(addr), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
         if addr.is_ipv6() {
@@ -75,6 +76,7 @@ impl Socket {
         // Failing to get more room costs speed only.
         let _ = socket.set_recv_buffer_size(KERNEL_BYTES);
         let _ = socket.set_send_buffer_size(KERNEL_BYTES);
+        egress.hold(&SockRef::from(&socket))?;
         socket.bind(&addr.into())?;
         let io = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new(UdpSockRef::from(&io))?;

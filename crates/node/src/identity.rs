@@ -57,6 +57,11 @@ pub(crate) fn kept_at(path: &Path) -> Result<Identity, IdentityError> {
     }
 }
 
+/// The key that stays, if there is one.
+pub(crate) fn existing(state_dir: &Path) -> Option<Identity> {
+    read(&state_dir.join(FILE)).ok()
+}
+
 fn read(path: &Path) -> Result<Identity, IdentityError> {
     let bytes = fs::read(path).map_err(|source| IdentityError::File { path: path.to_owned(), source })?;
     let seed = bytes.try_into().map_err(|_| IdentityError::Malformed(path.to_owned()))?;

@@ -1,8 +1,8 @@
 //! The running peer: the pure machine, driven with sockets and disks.
 //!
 //! **What it is.** One function for each thing a user asks ([`share()`], [`get()`], [`create()`],
-//! [`inspect()`], [`verify()`], [`tracker()`], [`doctor()`], [`daemon()`]); under them the driver loop around
-//! [`peerage_peer::Peer`], and the task around [`peerage_overlay::mainline::Dht`].
+//! [`inspect()`], [`verify()`], [`tracker()`], [`doctor()`], [`why()`], [`daemon()`]); under them the driver
+//! loop around [`peerage_peer::Peer`], and the task around [`peerage_overlay::mainline::Dht`].
 //!
 //! **Invariants.**
 //! - The driver never waits for a peer or a disk; what it hands out comes back through a queue.
@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub use ops::{
     Outcome, check_relay, create, daemon, dht_get, dht_lookup, dht_ping, dht_put, dht_status, doctor, get,
-    inspect, is_tracker_url, relay, share, tracker, verify,
+    inspect, is_tracker_url, relay, share, tracker, verify, why,
 };
 use peerage_api::Event;
 pub use stop::Stop;

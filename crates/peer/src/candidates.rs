@@ -89,6 +89,8 @@ struct Candidate {
     turned: bool,
     /// Dialled over uTP next: TCP has just failed.
     utp: bool,
+    /// An introduction was asked for, or came.
+    punched: bool,
     /// Who is expected there.
     key: Option<Key>,
     /// Who is there said that it could prove who it is, and did not.
@@ -187,6 +189,7 @@ impl Candidates {
             proven: false,
             turned: false,
             utp: false,
+            punched: false,
             key: None,
             lied: false,
             lot,
@@ -288,6 +291,17 @@ impl Candidates {
     #[must_use]
     pub fn utp(&self, addr: SocketAddr) -> bool {
         self.by_addr.get(&addr).is_some_and(|candidate| candidate.utp)
+    }
+
+    /// Notes that an introduction to a known address is under way. Whether it is the first.
+    pub fn begin_punch(&mut self, addr: SocketAddr) -> bool {
+        self.by_addr.get_mut(&addr).is_some_and(|candidate| !core::mem::replace(&mut candidate.punched, true))
+    }
+
+    /// The host that told of an address in peer exchange.
+    #[must_use]
+    pub fn teller(&self, addr: SocketAddr) -> Option<IpAddr> {
+        self.by_addr.get(&addr).and_then(|candidate| candidate.teller)
     }
 
     /// Whether the last connection with an address failed.

@@ -57,6 +57,18 @@ pub enum Dht {
     Server,
 }
 
+/// By which ways peers are met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// Whichever leads there.
+    #[default]
+    Any,
+    /// Without relays.
+    Direct,
+    /// By relays alone, so that they alone see our address: nobody else is dialled, let in, asked or told.
+    Relay,
+}
+
 /// Settings of a peer. [`Default`] suits a desktop machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -105,6 +117,8 @@ pub struct Config {
     pub quic: bool,
     /// Whether peers are looked for in the DHT. Private torrents never are (BEP 27).
     pub dht: Dht,
+    /// By which ways peers are met.
+    pub via: Via,
 }
 
 impl Default for Config {
@@ -131,6 +145,7 @@ impl Default for Config {
             utp: false,
             quic: false,
             dht: Dht::default(),
+            via: Via::default(),
         }
     }
 }

@@ -121,6 +121,30 @@ pub enum Source {
     User,
 }
 
+/// Why an address that was named is not dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is in a range that strangers may not name, or is no host's at all.
+    #[error("its range is not one that may be named")]
+    Range,
+    /// It is banned.
+    #[error("banned")]
+    Banned,
+    /// It is our own.
+    #[error("it is our own address")]
+    Ourselves,
+    /// The table of candidates is full of better ones.
+    #[error("too many others are known")]
+    NoRoom,
+    /// No way to it that may be taken: it has no relay and only those may be used, or nothing else, and
+    /// relays may not.
+    #[error("there is no way to it that --via permits")]
+    NoWay,
+    /// It is named by its key, and the roads that prove one are off.
+    #[error("it is to prove who it is, and TLS is off here")]
+    Unprovable,
+}
+
 /// Why a connection is closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
@@ -250,6 +274,24 @@ pub enum Output {
     DhtNode {
         /// Where.
         addr: SocketAddr,
+    },
+    /// Somebody named an address; to be shown. Told each time.
+    Found {
+        /// For which torrent.
+        torrent: TorrentId,
+        /// Where; a [`peerage_base::contact::placeholder`] for a peer that is named by its key.
+        addr: SocketAddr,
+        /// Who named it.
+        source: Source,
+        /// Why it is not dialled; `None`: it is, in its turn.
+        refused: Option<Refusal>,
+    },
+    /// Both handshakes of a connection are done; to be shown.
+    Greeted {
+        /// For which torrent.
+        torrent: TorrentId,
+        /// Which one.
+        conn: ConnId,
     },
     /// An address is banned, for the user to see.
     Banned {

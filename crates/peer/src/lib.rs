@@ -31,9 +31,9 @@ pub mod stats;
 pub mod trackers;
 
 pub use bans::Bans;
-pub use config::{Authentication, Config, Dht, Encryption, Local};
+pub use config::{Authentication, Config, Dht, Encryption, Local, Via};
 pub use event::{
-    AddError, BlockVerdict, CloseReason, Output, PeerChange, SearchAnnounce, Source, TorrentParams,
+    AddError, BlockVerdict, CloseReason, Output, PeerChange, Refusal, SearchAnnounce, Source, TorrentParams,
 };
 pub use peer::Peer;
 pub use peerage_base::addr;

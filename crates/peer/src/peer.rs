@@ -5,7 +5,7 @@ use crate::bans::Bans;
 use crate::candidates::{Backoff, Candidates};
 use crate::event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Source, TorrentParams};
 use crate::trackers::{Announcer, Trackers};
-use crate::{Config, Dht, Local, PeerInfo, Stats, TORRENTS_MAX};
+use crate::{Config, Dht, Local, PeerInfo, Stats, TORRENTS_MAX, Via};
 use conns::{Conns, Stage};
 use peerage_base::{ConnId, Contact, Duration, InfoHashes, Instant, Rng, TorrentId};
 use peerage_swarm::{Block, Bucket, Content, Message, StoreEvent, Swarm, WebChange, WebSeedId};
@@ -19,6 +19,7 @@ mod connect;
 mod conns;
 mod dial;
 mod drain;
+mod punch;
 mod roads;
 mod search;
 mod torrent;
@@ -168,7 +169,8 @@ impl Peer {
     }
 
     fn torrent(&mut self, hashes: InfoHashes, private: bool, mut config: peerage_swarm::Config) -> Torrent {
-        config.pex &= !private;
+        config.pex &= !private && self.config.via != Via::Relay;
+        config.holepunch = self.config.utp;
         config.dht_port = (self.config.dht == Dht::Server).then_some(self.local.listen_port);
         let local = peerage_swarm::Local { peer_id: self.local.peer_id, listen_port: self.announcer.port };
         let backoff = Backoff {
@@ -259,7 +261,9 @@ impl Peer {
     #[allow(clippy::needless_pass_by_value)]
     pub fn add_trackers(&mut self, now: Instant, id: TorrentId, tiers: Vec<Vec<String>>) {
         self.now = now;
-        let Some(torrent) = self.torrents.get_mut(&id) else { return };
+        let Some(torrent) = self.torrents.get_mut(&id).filter(|_| self.config.via != Via::Relay) else {
+            return;
+        };
         torrent.trackers.add(now, &tiers, &mut self.rng);
         self.announce(now, id);
         self.touch(id);
@@ -268,7 +272,7 @@ impl Peer {
     /// Adds a web seed. `None`: no such torrent, the URL is known already, or there are too many.
     pub fn add_web_seed(&mut self, now: Instant, id: TorrentId, url: String) -> Option<WebSeedId> {
         self.now = now;
-        let torrent = self.torrents.get_mut(&id)?;
+        let torrent = self.torrents.get_mut(&id).filter(|_| self.config.via != Via::Relay)?;
         let known = torrent.web_seeds.iter().any(|(_, other)| *other == url);
         if known || torrent.web_seeds.len() >= peerage_base::limits::WEB_SEEDS_MAX {
             return None;

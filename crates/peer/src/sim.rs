@@ -237,6 +237,12 @@ impl Net {
         &self.nodes[id.0].closed
     }
 
+    /// Addresses that were named to a node, in order: by whom, and why they are not dialled.
+    #[must_use]
+    pub fn found(&self, id: NodeId) -> &[(SocketAddr, crate::Source, Option<crate::Refusal>)] {
+        &self.nodes[id.0].found
+    }
+
     /// Announces that reached the tracker.
     #[must_use]
     pub fn announces(&self) -> &[(Instant, SocketAddr, crate::AnnounceRequest)] {

@@ -26,6 +26,10 @@ pub struct Stats {
     pub addresses_refused: u64,
     /// Addresses banned.
     pub bans: u64,
+    /// Peers introduced to each other (BEP 55).
+    pub introductions: u64,
+    /// Dials begun because another peer introduced us.
+    pub punches: u64,
     /// Announces made.
     pub announces: u64,
 }

@@ -7,7 +7,7 @@ use common::{Bench, HASH, at, closed, params};
 use peerage_base::contact::placeholder;
 use peerage_base::{ConnId, Contact, Duration, PeerId};
 use peerage_peer::sim::{Content, How, Net, NodeSpec};
-use peerage_peer::{Authentication, Config, Encryption, Handshake, Output, PeerChange, Road, RoadKind};
+use peerage_peer::{Authentication, Config, Encryption, Handshake, Output, PeerChange, Road, RoadKind, Via};
 
 const KEY: PeerId = PeerId([3; 32]);
 const OTHER: PeerId = PeerId([4; 32]);
@@ -131,6 +131,55 @@ fn who_is_not_proved_never_takes_the_place_of_who_is() {
         let outputs = bench.greet(copy, Handshake::new(HASH, [200; 20]));
         assert!(closed(&outputs, copy).is_some() && closed(&outputs, proved).is_none(), "{key:?}");
     }
+}
+
+#[test]
+fn where_only_relays_may_be_used_nobody_else_is_dialled_let_in_asked_or_told() {
+    let mut bench = keyed(Config { quic: true, utp: true, via: Via::Relay, ..Config::default() });
+    let relay = Some("https://relay.example".to_owned());
+    let everywhere = Contact {
+        tcp: vec![at("9.9.9.9:1")],
+        udp: vec![at("9.9.9.9:2")],
+        relay: relay.clone(),
+        ..Contact::new(KEY)
+    };
+    let direct = Contact { relay: None, ..Contact { id: OTHER, ..everywhere.clone() } };
+    let torrent = bench.add(peerage_peer::TorrentParams {
+        contacts: vec![everywhere, direct],
+        peers: vec![at("9.9.9.9:3")],
+        trackers: vec![vec!["http://9.9.9.9/announce".to_owned()]],
+        web_seeds: vec!["http://9.9.9.9/".to_owned()],
+        ..params()
+    });
+    let outputs = bench.pass(Duration::from_secs(5));
+    let told = dials(&outputs);
+    let [(conn, addr, Road::Quic(to))] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((*addr, to), (placeholder(KEY), &Contact { relay, ..Contact::new(KEY) }));
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Announce { .. })));
+    assert_eq!(bench.peer.add_web_seed(bench.now, torrent, "http://9.9.9.8/".to_owned()), None);
+    // Only by a relay does somebody come.
+    assert!(bench.peer.accept(bench.now, at("9.9.9.9:4")).is_none());
+    assert!(bench.peer.accept(bench.now, placeholder(OTHER)).is_some());
+    // What a peer tells of others is not even wanted: our extensions are without that of BEP 11.
+    bench.change(*conn, PeerChange::Authenticated(RoadKind::Quic, KEY));
+    bench.change(*conn, PeerChange::Connected);
+    let outputs = bench.greet(*conn, Handshake::new(HASH, [1; 20]));
+    let sent = common::sent(&outputs, *conn);
+    let has = |part: &[u8]| sent.windows(part.len()).any(|bytes| bytes == part);
+    assert!(has(b"11:ut_metadata") && !has(b"6:ut_pex"), "{sent:?}");
+}
+
+#[test]
+fn without_relays_a_peer_is_dialled_where_it_is() {
+    let mut bench = keyed(Config { quic: true, via: Via::Direct, ..Config::default() });
+    let relay = Some("https://relay.example".to_owned());
+    let reached = Contact { udp: vec![at("9.9.9.9:2")], relay: relay.clone(), ..Contact::new(KEY) };
+    let only_relayed = Contact { relay, ..Contact::new(OTHER) };
+    let contacts = vec![reached.clone(), only_relayed];
+    bench.add(peerage_peer::TorrentParams { contacts, ..params() });
+    let told = dials(&bench.pass(Duration::from_secs(5)));
+    let [(_, _, Road::Quic(to))] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(to, &Contact { relay: None, ..reached });
 }
 
 #[test]

@@ -34,7 +34,11 @@ fn side(info: &Arc<Info>, have: Bitfield, seed: u64) -> Side {
     );
     let handshake = Handshake::new(info.hashes.primary(), [9; 20]);
     let addr = ([127, 0, 0, 1], 1).into();
-    swarm.handle_peer(Instant::ZERO, CONN, PeerChange::Up { addr, outgoing: seed == 1, handshake });
+    swarm.handle_peer(
+        Instant::ZERO,
+        CONN,
+        PeerChange::Up { addr, outgoing: seed == 1, utp: false, handshake },
+    );
     swarm.handle_peer(Instant::ZERO, CONN, PeerChange::Writable { bytes: 4 << 20 });
     Side { swarm, up: Bucket::new(None), down: Bucket::new(None) }
 }

@@ -29,11 +29,16 @@ pub struct Config {
     pub snub_timeout: Duration,
     /// A peer that sends nothing for so long is disconnected. BEP 3's keep-alive is every 2 minutes.
     pub idle_timeout: Duration,
+    /// Ask for blocks. Without it interest is shown, so that it can be seen who would serve, and nothing is
+    /// fetched but the metadata.
+    pub fetch: bool,
     /// Take part in peer exchange (BEP 11). A private torrent never does (BEP 27).
     pub pex: bool,
     /// The UDP port of our node of the DHT, told to peers that have one too (BEP 5); `None`: we have none that
     /// answers. Of a private torrent nobody is told.
     pub dht_port: Option<u16>,
+    /// Introduce peers to each other, and be introduced (BEP 55): worth nothing without uTP.
+    pub holepunch: bool,
     /// Disconnect peers that neither want nor have what we lack (both sides complete).
     pub close_redundant: bool,
     /// Pieces are asked for in order, from the read position on.
@@ -58,8 +63,10 @@ impl Default for Config {
             optimistic_interval: Duration::from_secs(30),
             snub_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(130),
+            fetch: true,
             pex: true,
             dht_port: None,
+            holepunch: false,
             close_redundant: true,
             sequential: false,
             super_seeding: false,

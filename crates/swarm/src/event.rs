@@ -2,6 +2,7 @@
 
 use crate::{Block, Handshake};
 use peerage_base::ConnId;
+use peerage_wire::extension::Holepunch;
 use std::net::SocketAddr;
 
 /// What happened to a connection.
@@ -13,6 +14,8 @@ pub enum PeerChange {
         addr: SocketAddr,
         /// Whether we opened it: then `addr` is where the peer listens.
         outgoing: bool,
+        /// Whether it is over uTP: then `addr` is where the peer listens, in either case.
+        utp: bool,
         /// The peer's own handshake.
         handshake: Handshake,
     },
@@ -135,6 +138,13 @@ pub enum Output {
         from: ConnId,
         /// Where peers may listen.
         addrs: Vec<SocketAddr>,
+    },
+    /// A peer asks to be introduced, or introduces (BEP 55).
+    Holepunch {
+        /// Who says so.
+        from: ConnId,
+        /// What it says.
+        message: Holepunch,
     },
     /// The peer is to be banned: it gave us bad data or broke the protocol on purpose. Its connection,
     /// when still up, gets its own [`Output::Disconnect`].

@@ -50,6 +50,7 @@ pub(crate) struct Peer {
     pub conn: ConnId,
     pub addr: SocketAddr,
     pub outgoing: bool,
+    pub utp: bool,
     pub fast: bool,
     pub extended: bool,
     pub up_at: Instant,
@@ -128,6 +129,7 @@ impl Peer {
             conn,
             addr,
             outgoing,
+            utp: false,
             fast: handshake.fast(),
             extended: handshake.extension(),
             up_at: now,
@@ -198,7 +200,7 @@ impl Peer {
         if is_placeholder(self.addr.ip()) {
             return None;
         }
-        if self.outgoing {
+        if self.outgoing || self.utp {
             return Some(self.addr);
         }
         self.listen_port.map(|port| SocketAddr::new(self.addr.ip(), port))

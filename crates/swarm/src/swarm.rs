@@ -197,8 +197,8 @@ impl Swarm {
     /// A connection came up, went down or can take more.
     pub fn handle_peer(&mut self, now: Instant, conn: ConnId, change: PeerChange) {
         match (self.peers.slot(conn), change) {
-            (None, PeerChange::Up { addr, outgoing, handshake }) => {
-                self.join(now, conn, addr, outgoing, &handshake)
+            (None, PeerChange::Up { addr, outgoing, utp, handshake }) => {
+                self.join(now, conn, addr, (outgoing, utp), &handshake)
             }
             (Some(slot), PeerChange::Down) => self.remove(slot),
             (Some(slot), PeerChange::Writable { bytes }) => {
@@ -211,9 +211,17 @@ impl Swarm {
         }
     }
 
-    fn join(&mut self, now: Instant, conn: ConnId, addr: SocketAddr, outgoing: bool, handshake: &Handshake) {
+    fn join(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        addr: SocketAddr,
+        (outgoing, utp): (bool, bool),
+        handshake: &Handshake,
+    ) {
         let slot = self.peers.vacant();
         let mut peer = Peer::new(now, slot, conn, addr, outgoing, handshake, &self.config);
+        peer.utp = utp;
         peer.party = self.blame.join(Source::Peer { conn, addr });
         if let Some(body) = &self.body {
             peer.have = Bitfield::new(body.picker.geometry().pieces());

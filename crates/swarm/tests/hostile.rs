@@ -216,7 +216,7 @@ proptest! {
                     let mut handshake = Handshake::new(info.hashes.primary(), [2; 20]);
                     handshake.reserved[7] = if fast { 4 } else { 0 };
                     let addr = ([10, 0, 0, conn as u8], 5).into();
-                    swarm.handle_peer(now, ConnId(conn), PeerChange::Up { addr, outgoing: conn % 2 == 0, handshake });
+                    swarm.handle_peer(now, ConnId(conn), PeerChange::Up { addr, outgoing: conn % 2 == 0, utp: false, handshake });
                     swarm.handle_peer(now, ConnId(conn), PeerChange::Writable { bytes: 100_000 });
                 }
                 Step::Down { conn } => swarm.handle_peer(now, ConnId(conn), PeerChange::Down),
@@ -401,7 +401,7 @@ fn a_silent_connection_is_closed_and_a_live_one_is_kept() {
     world.run(Duration::from_secs(1), |_| false);
     assert!(world.nodes[a].swarm.peers().iter().all(|peer| peer.conn != conn));
     let handshake = world.nodes[b].handshake;
-    let up = PeerChange::Up { addr: world.nodes[b].addr, outgoing: true, handshake };
+    let up = PeerChange::Up { addr: world.nodes[b].addr, outgoing: true, utp: false, handshake };
     world.nodes[a].swarm.handle_peer(world.now, ConnId(900), up);
     world.drain(a);
     world.run(Duration::from_secs(135), |_| false);

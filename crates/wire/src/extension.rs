@@ -1,5 +1,5 @@
 //! What BEP 10 carries: the extension handshake, metadata (BEP 9), peer exchange (BEP 11),
-//! upload-only (BEP 21) and don't-have (BEP 54).
+//! upload-only (BEP 21), don't-have (BEP 54) and hole punching (BEP 55).
 //!
 //! Each side gives its own numbers to the extensions it understands, in its handshake's `m`. So a
 //! message that arrives has one of **our** numbers, [`LOCAL_IDS`]; one that we send has **theirs**,
@@ -19,10 +19,12 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used)]
 
 mod handshake;
+mod holepunch;
 mod metadata;
 mod pex;
 
 pub use handshake::{Handshake, Ids};
+pub use holepunch::{Holepunch, HolepunchError};
 pub use metadata::MetadataMessage;
 pub use pex::{Pex, PexPeer, flags};
 
@@ -32,7 +34,8 @@ use crate::bencode;
 pub const HANDSHAKE_ID: u8 = 0;
 
 /// The numbers under which peers address our extensions.
-pub const LOCAL_IDS: Ids = Ids { pex: Some(1), metadata: Some(2), upload_only: Some(3), dont_have: Some(7) };
+pub const LOCAL_IDS: Ids =
+    Ids { pex: Some(1), metadata: Some(2), upload_only: Some(3), holepunch: Some(4), dont_have: Some(7) };
 
 /// A message of the extension protocol that a peer sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub enum Extended {
     UploadOnly(bool),
     /// The sender does not have this piece any more (BEP 54).
     DontHave(u32),
+    /// Peers introduce others (BEP 55).
+    Holepunch(Holepunch),
     /// A number that we did not give: to be ignored.
     Unknown(u8),
 }
@@ -88,6 +93,8 @@ pub fn decode(id: u8, payload: &[u8]) -> Result<Extended, Error> {
     } else if is(LOCAL_IDS.dont_have) {
         let piece = payload.try_into().map_err(|_| Error::Length)?;
         Ok(Extended::DontHave(u32::from_be_bytes(piece)))
+    } else if is(LOCAL_IDS.holepunch) {
+        Holepunch::decode(payload).map(Extended::Holepunch)
     } else {
         Ok(Extended::Unknown(id))
     }

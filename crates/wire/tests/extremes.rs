@@ -8,7 +8,9 @@
 
 use peerage_base::Duration;
 use peerage_wire::bencode::{self, Kind, Limits, Value};
-use peerage_wire::extension::{self, Extended, LOCAL_IDS, MetadataMessage, Pex, PexPeer};
+use peerage_wire::extension::{
+    self, Extended, Holepunch, HolepunchError, LOCAL_IDS, MetadataMessage, Pex, PexPeer,
+};
 use peerage_wire::frame::Splitter;
 use peerage_wire::krpc;
 use peerage_wire::tracker::http::{self, Retry};
@@ -186,6 +188,22 @@ fn extension_messages() {
         variants += bencode_variants(&payload, check) + binary_variants(&payload, check);
     }
     assert!(variants > 10_000, "{variants}");
+}
+
+#[test]
+fn introductions() {
+    let peers = ["1.2.3.4:5", "[2001:db8::1]:5"].map(|addr| addr.parse().expect("an address"));
+    let mut variants = 0;
+    for message in [Holepunch::Connect(peers[0]), Holepunch::Failed(peers[1], HolepunchError::NoSelf)] {
+        variants += binary_variants(&message.encode(), |bytes| match extension::decode(4, bytes) {
+            Ok(Extended::Holepunch(Holepunch::Unknown)) | Err(_) => {}
+            Ok(Extended::Holepunch(message)) => {
+                assert_eq!(Holepunch::decode(&message.encode()), Ok(message))
+            }
+            Ok(other) => panic!("{other:?}"),
+        });
+    }
+    assert!(variants > 500, "{variants}");
 }
 
 fn announce_reply() -> AnnounceReply {

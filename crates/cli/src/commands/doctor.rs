@@ -22,7 +22,13 @@ pub fn doctor(context: &Context, args: &Doctor) -> anyhow::Result<ExitCode> {
             Err(error) => return Err(error),
         },
     };
-    let network = Network { listen: args.listen, port_mapping: args.port_mapping, ..Network::default() };
+    let network = Network {
+        listen: args.listen,
+        port_mapping: args.port_mapping,
+        relays: args.relays.clone(),
+        bind: args.bind.clone(),
+        ..Network::default()
+    };
     let node = context.node_config_from(&config, &network);
     let downloads = config.download_folder().unwrap_or_else(|| context.paths.downloads.clone());
     let mut checks = vec![first];

@@ -5,6 +5,7 @@ mod doctor;
 mod local;
 mod settings;
 mod transfer;
+mod why;
 
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ impl Context {
         if !network.bootstrap.is_empty() {
             node.bootstrap.clone_from(&network.bootstrap);
         }
+        node.via = network.via.unwrap_or(node.via);
+        node.bind = network.bind.clone().or(node.bind);
         node
     }
 }
@@ -80,6 +83,7 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => local::inspect(&context, &args),
         Command::Verify(args) => local::verify(context, &args),
         Command::Doctor(args) => doctor::doctor(&context, &args),
+        Command::Why(args) => why::why(&context, args),
         Command::Paths => settings::show_paths(&context),
         Command::Config(args) => settings::config(&context, &args),
         Command::Completions { shell } => {

@@ -115,6 +115,7 @@ pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
         sequential: args.sequential || args.stdout,
         stdout: args.stdout,
         seed: args.seed,
+        known: args.known,
         trackers: args.network.trackers,
         timeout: args.timeout.map(|time| time.as_secs_f64()),
         stall_timeout: stall_timeout.map(|time| time.as_secs_f64()),
@@ -149,7 +150,8 @@ pub fn relay(context: Context, args: &Relay) -> anyhow::Result<ExitCode> {
     let stop = Stop::new();
     let rate = NonZeroU32::try_from(u32::try_from(args.client_limit).unwrap_or(u32::MAX))
         .map_err(|_| Failure::new(ExitCode::Usage, "E_USAGE", "a relay without a rate passes nothing"))?;
-    let result = drive(&stop, peerage_node::relay(args.listen, rate, &state, stop.clone(), sink))?;
+    let request = request::Relay { listen: args.listen, rate, allow: args.allow.clone() };
+    let result = drive(&stop, peerage_node::relay(&request, &state, stop.clone(), sink))?;
     finish(&output);
     result?;
     Ok(ExitCode::Ok)

@@ -1,6 +1,7 @@
 //! Connections: dialled to checked addresses, and kept for the next request to the same origin.
 
 use super::Error;
+use crate::egress::Egress;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{body::Incoming, client::conn::http1};
@@ -143,8 +144,9 @@ pub(super) async fn connect(
     origin: Origin,
     addrs: &[SocketAddr],
     tls: Option<TlsConnector>,
+    egress: &Egress,
 ) -> Result<Lease, Error> {
-    let (stream, addr) = dial(pool, addrs).await.map_err(Error::Connect)?;
+    let (stream, addr) = dial(pool, addrs, egress).await.map_err(Error::Connect)?;
     let sender = match tls {
         None => handshake(stream).await?,
         Some(connector) => {
@@ -158,14 +160,14 @@ pub(super) async fn connect(
 }
 
 /// The first connection that opens, each address with a head start over the next.
-async fn dial(pool: &Pool, addrs: &[SocketAddr]) -> io::Result<(TcpStream, SocketAddr)> {
+async fn dial(pool: &Pool, addrs: &[SocketAddr], egress: &Egress) -> io::Result<(TcpStream, SocketAddr)> {
     let mut attempts = JoinSet::new();
     for (step, addr) in addrs.iter().copied().enumerate() {
         let delay = ATTEMPT_DELAY.saturating_mul(u32::try_from(step).unwrap_or(u32::MAX));
-        let target = pool.target(addr);
+        let (target, egress) = (pool.target(addr), egress.clone());
         attempts.spawn(async move {
             sleep(delay).await;
-            Ok::<_, io::Error>((TcpStream::connect(target).await?, addr))
+            Ok::<_, io::Error>((egress.connect(target).await?, addr))
         });
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");

@@ -19,7 +19,7 @@ pub use error::Error;
 pub use hyper::{HeaderMap, StatusCode, header};
 pub use url::Url;
 
-use crate::{dns::Resolver, guard::Policy};
+use crate::{dns::Resolver, egress::Egress, guard::Policy};
 use std::{net::SocketAddr, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub policy: Policy,
     /// Where names are resolved.
     pub resolver: Resolver,
+    /// The interface by which requests leave.
+    pub egress: Egress,
     /// A PEM file of certificate authorities that are trusted besides the system's: for a private
     /// tracker, and for tests.
     pub extra_roots: Option<PathBuf>,
@@ -58,6 +60,7 @@ impl Default for Config {
         Self {
             policy: Policy::default(),
             resolver: Resolver::default(),
+            egress: Egress::default(),
             extra_roots: None,
             revocation_lists: Vec::new(),
             user_agent: concat!("Peerage/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -185,7 +188,7 @@ impl Client {
                         return Err(Error::RedirectToLocal);
                     }
                     let tls = if origin.tls { Some(self.0.tls.connector().await?) } else { None };
-                    let dialled = connect::connect(&self.0.pool, origin.clone(), &addrs, tls);
+                    let dialled = connect::connect(&self.0.pool, origin.clone(), &addrs, tls, &config.egress);
                     timeout(config.connect_timeout, dialled)
                         .await
                         .map_err(|_| Error::Timeout("the connection"))??

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::egress::Egress;
 
 /// Why a port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +25,18 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Listens nowhere: nobody is let in.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { sockets: Vec::new() }
+    }
+
     /// Listens on `addr`. Port 0 takes a free one.
     ///
     /// # Errors
     /// The address is in use, not on this machine, or not permitted.
-    pub fn bind(addr: SocketAddr) -> Result<Self, ListenError> {
-        bind_one(addr)
+    pub fn bind(addr: SocketAddr, egress: &Egress) -> Result<Self, ListenError> {
+        bind_one(addr, egress)
             .map(|socket| Self { sockets: vec![socket] })
             .map_err(|source| ListenError { addr, source })
     }
@@ -38,14 +46,14 @@ impl Listener {
     ///
     /// # Errors
     /// No port can be opened at all.
-    pub fn bind_any(port: u16) -> Result<Self, ListenError> {
+    pub fn bind_any(port: u16, egress: &Egress) -> Result<Self, ListenError> {
         let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-        let v4 = bind_one(any(port))
-            .or_else(|_| bind_one(any(0)))
+        let v4 = bind_one(any(port), egress)
+            .or_else(|_| bind_one(any(0), egress))
             .map_err(|source| ListenError { addr: any(port), source })?;
         let port = v4.local_addr().map_err(|source| ListenError { addr: any(port), source })?.port();
         // A machine without IPv6 is served on IPv4 alone.
-        let v6 = bind_one(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)).ok();
+        let v6 = bind_one(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port), egress).ok();
         Ok(Self { sockets: std::iter::once(v4).chain(v6).collect() })
     }
 
@@ -81,12 +89,14 @@ impl Listener {
     }
 }
 
-fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
+fn bind_one(addr: SocketAddr, egress: &Egress) -> io::Result<TcpListener> {
+    let addr = egress.listen_on(addr);
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    egress.hold(&SockRef::from(&socket))?;
     socket.bind(&addr.into())?;
     socket.listen(256)?;
     TcpListener::from_std(socket.into())
@@ -96,9 +106,8 @@ fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// What the system says, or `TimedOut`.
-pub async fn dial(addr: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    let stream = tokio::time::timeout(limit, socket.connect(addr))
+pub async fn dial(addr: SocketAddr, limit: Duration, egress: &Egress) -> io::Result<TcpStream> {
+    let stream = tokio::time::timeout(limit, egress.connect(addr))
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     prepare(&stream);

@@ -13,6 +13,7 @@
 mod connection;
 mod greet;
 mod listener;
+mod obstacle;
 mod pool;
 mod quic;
 mod rewound;
@@ -22,7 +23,8 @@ pub(crate) mod tls;
 pub use connection::{ConnEvent, Connection, Outgoing, Received};
 pub use greet::{Admission, GreetError, Greeted, authenticate, encrypt, greet};
 pub use listener::{ListenError, Listener, dial};
+pub use obstacle::Obstacle;
 pub use pool::BufferPool;
-pub use quic::{Quic, QuicError, QuicIncoming, QuicPath};
+pub use quic::{Quic, QuicConfig, QuicError, QuicIncoming, QuicPath};
 pub use stream::Stream;
 pub use tls::Tls;

@@ -12,9 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use iroh::endpoint::{
-    Connection, Incoming, QuicTransportConfig, RecvStream, SendStream, VarInt, WeakConnectionHandle, presets,
+    Connection, Incoming, QuicTransportConfig, RecvStream, RelayStatus, SendStream, VarInt,
+    WeakConnectionHandle, presets,
 };
-use iroh::{Endpoint, EndpointAddr, EndpointId, RelayConfig, RelayMode, RelayUrl, SecretKey, TransportAddr};
+use iroh::{
+    Endpoint, EndpointAddr, EndpointId, RelayConfig, RelayMode, RelayUrl, SecretKey, TransportAddr, Watcher,
+};
 use peerage_base::{Contact, PeerId};
 use rustls::crypto::CryptoProvider;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -50,10 +53,22 @@ pub enum QuicError {
     Relay(#[from] crate::relay::BadRelay),
 }
 
+/// Which ways an end of QUIC may take.
+#[derive(Clone, Debug, Default)]
+pub struct QuicConfig {
+    /// The address of its UDP port; `None`: every one of the machine.
+    pub addr: Option<IpAddr>,
+    /// Relays that it keeps in touch with.
+    pub relays: Vec<String>,
+    /// No UDP port at all: relays see its address, and nobody else does.
+    pub relayed_only: bool,
+}
+
 /// The node's end of QUIC. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Quic {
     endpoint: Endpoint,
+    relayed_only: bool,
     pins: Pins,
     id: PeerId,
 }
@@ -86,20 +101,16 @@ impl QuicPath {
 }
 
 impl Quic {
-    /// Opens a UDP port, at `addr` where one is given, and keeps in touch with the relays. Must be called
-    /// within a tokio runtime.
+    /// Opens a UDP port and keeps in touch with the relays. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// No socket, or a malformed relay.
-    pub async fn bind(
-        identity: &Identity,
-        addr: Option<IpAddr>,
-        relays: &[String],
-    ) -> Result<Self, QuicError> {
+    pub async fn bind(identity: &Identity, ways: &QuicConfig) -> Result<Self, QuicError> {
+        let QuicConfig { addr, ref relays, relayed_only } = *ways;
         let pins = Pins::default();
         let mut configs = Vec::new();
         for relay in relays {
-            configs.push(config(relay.parse()?, &pins)?);
+            configs.push(config(relay.parse()?, &pins, relayed_only)?);
         }
         let transport = QuicTransportConfig::builder()
             .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
@@ -113,12 +124,14 @@ impl Quic {
             .transport_config(transport)
             .ca_tls_config(pins.trust())
             .relay_mode(RelayMode::Custom(configs.into_iter().collect()));
-        if let Some(addr) = addr.filter(|addr| !addr.is_unspecified()) {
+        if relayed_only {
+            builder = builder.clear_ip_transports();
+        } else if let Some(addr) = addr.filter(|addr| !addr.is_unspecified()) {
             builder = builder.clear_ip_transports();
             builder = builder.bind_addr(SocketAddr::new(addr, 0)).map_err(bind_error)?;
         }
         let endpoint = builder.bind().await.map_err(bind_error)?;
-        Ok(Self { endpoint, pins, id: identity.id() })
+        Ok(Self { endpoint, relayed_only, pins, id: identity.id() })
     }
 
     /// How others reach this node: its addresses, and its relay once it is connected to one.
@@ -128,7 +141,10 @@ impl Quic {
             let _ = tokio::time::timeout(ONLINE_LIMIT, self.endpoint.online()).await;
         }
         let addr = self.endpoint.addr();
-        let relay = addr.relay_urls().next().map(|url| self.pins.full(url));
+        // One may have been chosen, and not let us in.
+        let statuses = self.endpoint.home_relay_status().get();
+        let connected = statuses.iter().find(|status| status.is_connected());
+        let relay = connected.map(|status| self.pins.full(status.url()));
         Contact { udp: addr.ip_addrs().copied().collect(), relay, ..Contact::new(self.id) }
     }
 
@@ -138,11 +154,11 @@ impl Quic {
     /// Nobody answers, or somebody else.
     pub async fn dial(&self, contact: &Contact) -> io::Result<Greeted> {
         let id = EndpointId::from_bytes(&contact.id.0).map_err(io::Error::other)?;
-        let mut addr =
-            EndpointAddr::new(id).with_addrs(contact.udp.iter().map(|addr| TransportAddr::Ip(*addr)));
+        let direct = contact.udp.iter().filter(|_| !self.relayed_only);
+        let mut addr = EndpointAddr::new(id).with_addrs(direct.map(|addr| TransportAddr::Ip(*addr)));
         if let Some(relay) = &contact.relay {
             let relay: RelayAddr = relay.parse().map_err(io::Error::other)?;
-            let config = config(relay, &self.pins).map_err(io::Error::other)?;
+            let config = config(relay, &self.pins, self.relayed_only).map_err(io::Error::other)?;
             addr = addr.with_relay_url(config.url.clone());
             // From the relay we learn our own address, without which no hole is punched.
             self.endpoint.insert_relay(config.url.clone(), Arc::new(config)).await;
@@ -152,7 +168,37 @@ impl Quic {
             let (sink, source) = connection.open_bi().await?;
             Ok::<_, io::Error>(QuicStream { connection, source, sink })
         };
-        greeted(tokio::time::timeout(OPEN_LIMIT, open).await??)
+        let hopeless = contact.udp.is_empty() || self.relayed_only;
+        tokio::select! {
+            opened = tokio::time::timeout(OPEN_LIMIT, open) => greeted(opened??),
+            denial = self.denied(), if hopeless => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, denial))
+            }
+        }
+    }
+
+    /// Waits until a relay does not let us in.
+    async fn denied(&self) -> String {
+        let mut statuses = self.endpoint.home_relay_status();
+        loop {
+            if let Some(denial) = self.denial() {
+                return denial;
+            }
+            if statuses.updated().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// What a relay says that does not let us in.
+    #[must_use]
+    pub fn denial(&self) -> Option<String> {
+        let told = |status: &RelayStatus| {
+            let host = status.url().host_str()?.to_owned();
+            let reason = peerage_wire::text::printable(status.auth_denied_reason()?.as_bytes(), 200);
+            Some(format!("the relay {host} does not let {} in: {reason}", self.id))
+        };
+        self.endpoint.home_relay_status().get().iter().find_map(told)
     }
 
     /// The next incoming connection, still to be opened; `None` at the end.
@@ -170,13 +216,16 @@ impl Quic {
 pub struct QuicIncoming(Incoming);
 
 impl QuicIncoming {
-    /// Proves who is at either end, and waits for the stream.
+    /// Proves who is at either end, and waits for the stream. With `prove_address`, an address that is not
+    /// proved gets a token and nothing else (RFC 9000 section 8.1.2), for when there are too many: a peer
+    /// that comes over its relay and directly at once may fail to be let in, since the token it got over
+    /// one path ends the connection when it arrives by the other. Without, an unproved address gets at most
+    /// three times the bytes that it sent (section 8.1).
     ///
     /// # Errors
     /// The peer closes, or takes too long.
-    pub async fn open(self) -> io::Result<Greeted> {
-        // An address that is not proved gets a token and nothing else (RFC 9000 section 8.1).
-        if !self.0.remote_addr_validated() {
+    pub async fn open(self, prove_address: bool) -> io::Result<Greeted> {
+        if prove_address && !self.0.remote_addr_validated() {
             self.0.retry().map_err(io::Error::other)?;
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -194,11 +243,12 @@ fn greeted(stream: QuicStream) -> io::Result<Greeted> {
     Ok(Greeted::authenticated(Stream::Quic(Box::new(stream)), peer))
 }
 
-fn config(relay: RelayAddr, pins: &Pins) -> Result<RelayConfig, crate::relay::BadRelay> {
+fn config(relay: RelayAddr, pins: &Pins, relayed_only: bool) -> Result<RelayConfig, crate::relay::BadRelay> {
     let url: RelayUrl = relay.url.parse().map_err(|_| crate::relay::BadRelay)?;
-    let quic = iroh_relay::RelayQuicConfig::new(relay.port);
+    // Over UDP a relay tells us our address, which is of no use where it may be told to nobody.
+    let quic = (!relayed_only).then(|| iroh_relay::RelayQuicConfig::new(relay.port));
     pins.add(&relay);
-    Ok(RelayConfig::new(url, Some(quic)))
+    Ok(RelayConfig::new(url, quic))
 }
 
 /// The suites of [`tls`], and AES-128 behind them, which QUIC's first packets need (RFC 9001 section 5.2).
@@ -237,25 +287,21 @@ pub(super) struct QuicSink {
     sink: SendStream,
 }
 
-impl AsyncRead for QuicSource {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.source), context, buffer)
-    }
+macro_rules! read_from_source {
+    ($stream:ty) => {
+        impl AsyncRead for $stream {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                AsyncRead::poll_read(Pin::new(&mut self.source), context, buffer)
+            }
+        }
+    };
 }
-
-impl AsyncRead for QuicStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        AsyncRead::poll_read(Pin::new(&mut self.source), context, buffer)
-    }
-}
+read_from_source!(QuicSource);
+read_from_source!(QuicStream);
 
 macro_rules! write_to_sink {
     ($stream:ty) => {

@@ -76,117 +76,64 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Source {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(source) => Pin::new(source).poll_read(context, buffer),
-            Self::Tls(source) => Pin::new(source).poll_read(context, buffer),
-            Self::Quic(source) => Pin::new(source).poll_read(context, buffer),
-            Self::Utp(source) => Pin::new(source).poll_read(context, buffer),
+/// What a method does on the road that it is.
+macro_rules! of_road {
+    ($road:expr, $method:ident($($argument:expr),*)) => {
+        match $road.get_mut() {
+            Self::Tcp(road) => Pin::new(road).$method($($argument),*),
+            Self::Tls(road) => Pin::new(road).$method($($argument),*),
+            Self::Quic(road) => Pin::new(road).$method($($argument),*),
+            Self::Utp(road) => Pin::new(road).$method($($argument),*),
         }
-    }
+    };
 }
 
-impl AsyncWrite for Sink {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(sink) => Pin::new(sink).poll_write(context, bytes),
-            Self::Tls(sink) => Pin::new(sink).poll_write(context, bytes),
-            Self::Quic(sink) => Pin::new(sink).poll_write(context, bytes),
-            Self::Utp(sink) => Pin::new(sink).poll_write(context, bytes),
+macro_rules! reads {
+    ($road:ty) => {
+        impl AsyncRead for $road {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                of_road!(self, poll_read(context, buffer))
+            }
         }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
-            Self::Tls(sink) => Pin::new(sink).poll_write_vectored(context, slices),
-            Self::Quic(sink) => Pin::new(sink).poll_write_vectored(context, slices),
-            Self::Utp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(sink) => Pin::new(sink).poll_flush(context),
-            Self::Tls(sink) => Pin::new(sink).poll_flush(context),
-            Self::Quic(sink) => Pin::new(sink).poll_flush(context),
-            Self::Utp(sink) => Pin::new(sink).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(sink) => Pin::new(sink).poll_shutdown(context),
-            Self::Tls(sink) => Pin::new(sink).poll_shutdown(context),
-            Self::Quic(sink) => Pin::new(sink).poll_shutdown(context),
-            Self::Utp(sink) => Pin::new(sink).poll_shutdown(context),
-        }
-    }
+    };
 }
 
-/// For greetings, before it is split.
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(source) => Pin::new(source).poll_read(context, buffer),
-            Self::Tls(source) => Pin::new(source).poll_read(context, buffer),
-            Self::Utp(source) => Pin::new(source).poll_read(context, buffer),
-            Self::Quic(source) => Pin::new(source).poll_read(context, buffer),
+macro_rules! writes {
+    ($road:ty) => {
+        impl AsyncWrite for $road {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                of_road!(self, poll_write(context, bytes))
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                of_road!(self, poll_write_vectored(context, slices))
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+                of_road!(self, poll_flush(context))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+                of_road!(self, poll_shutdown(context))
+            }
         }
-    }
+    };
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(sink) => Pin::new(sink).poll_write(context, bytes),
-            Self::Tls(sink) => Pin::new(sink).poll_write(context, bytes),
-            Self::Utp(sink) => Pin::new(sink).poll_write(context, bytes),
-            Self::Quic(sink) => Pin::new(sink).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
-            Self::Tls(sink) => Pin::new(sink).poll_write_vectored(context, slices),
-            Self::Utp(sink) => Pin::new(sink).poll_write_vectored(context, slices),
-            Self::Quic(sink) => Pin::new(sink).poll_write_vectored(context, slices),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(sink) => Pin::new(sink).poll_flush(context),
-            Self::Tls(sink) => Pin::new(sink).poll_flush(context),
-            Self::Utp(sink) => Pin::new(sink).poll_flush(context),
-            Self::Quic(sink) => Pin::new(sink).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(sink) => Pin::new(sink).poll_shutdown(context),
-            Self::Tls(sink) => Pin::new(sink).poll_shutdown(context),
-            Self::Utp(sink) => Pin::new(sink).poll_shutdown(context),
-            Self::Quic(sink) => Pin::new(sink).poll_shutdown(context),
-        }
-    }
-}
+// Greetings read and write a stream before it is split.
+reads!(Stream);
+writes!(Stream);
+reads!(Source);
+writes!(Sink);

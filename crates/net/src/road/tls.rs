@@ -16,8 +16,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -29,8 +29,7 @@ use crate::identity::Identity;
 const ALPN: &[u8] = b"peerage/1";
 
 /// An Ed25519 public key as a SubjectPublicKeyInfo: all that stands before its 32 bytes (RFC 8410).
-pub(crate) const SPKI_PREFIX: [u8; 12] =
-    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// An Ed25519 secret in PKCS #8: all that stands before its 32 bytes (RFC 8410 section 7).
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -58,8 +57,8 @@ impl Tls {
     pub fn new(identity: &Identity) -> Result<Self, Error> {
         let provider = Arc::new(provider());
         let signer = aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(pkcs8(identity)))?;
-        let public: Vec<u8> = SPKI_PREFIX.iter().chain(&identity.id().0).copied().collect();
-        let key = Arc::new(CertifiedKey::new(vec![CertificateDer::from(public)], signer));
+        let public = CertificateDer::from(spki(&identity.id()));
+        let key = Arc::new(CertifiedKey::new(vec![public], signer));
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(Arc::new(Expect(None, provider.signature_verification_algorithms)))
@@ -95,7 +94,8 @@ impl Tls {
         config.enable_sni = false;
         let name = ServerName::try_from("peerage.invalid").map_err(io::Error::other)?;
         let connector = TlsConnector::from(Arc::new(config));
-        let session = connector.connect(name, Rewound::new(stream, Vec::new())).await?;
+        let session = connector.connect(name, Rewound::new(stream, Vec::new())).await;
+        let session = session.map_err(OtherPeer::unwrap_in)?;
         let peer = other_end(session.get_ref().1)?;
         Ok((session.into(), peer))
     }
@@ -112,14 +112,41 @@ impl Tls {
     }
 }
 
+/// Somebody answers, and is not the one that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another peer answers there: {0}")]
+pub(super) struct OtherPeer(PeerId);
+
+impl OtherPeer {
+    /// Whether that is why a session was not opened.
+    pub(super) fn is_in(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|error| error.is::<Self>())
+    }
+
+    /// Takes it out of what the library wraps it in.
+    fn unwrap_in(error: io::Error) -> io::Error {
+        let tls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+        let Some(Error::Other(other)) = tls else { return error };
+        match other.0.downcast_ref::<Self>() {
+            Some(other) => io::Error::new(io::ErrorKind::InvalidData, *other),
+            None => error,
+        }
+    }
+}
+
 /// The secret, as libraries take it.
 pub(crate) fn pkcs8(identity: &Identity) -> Vec<u8> {
     PKCS8_PREFIX.iter().chain(identity.seed()).copied().collect()
 }
 
+/// The public key, as libraries take it.
+pub(crate) fn spki(peer: &PeerId) -> Vec<u8> {
+    SPKI_PREFIX.iter().chain(&peer.0).copied().collect()
+}
+
 /// Suites by what they cost on machines with AES instructions. The key exchange withstands a quantum
 /// computer where both ends know it (draft-ietf-tls-ecdhe-mlkem).
-pub(super) fn provider() -> CryptoProvider {
+pub(crate) fn provider() -> CryptoProvider {
     use aws_lc_rs::{cipher_suite, kx_group};
     CryptoProvider {
         cipher_suites: vec![
@@ -155,20 +182,43 @@ impl Expect {
         match (self.0, peer_id(shown)) {
             (_, None) => Err(CertificateError::BadEncoding.into()),
             (Some(expected), Some(peer)) if peer != expected => {
-                Err(Error::General(format!("another peer answers there: {peer}")))
+                Err(Error::Other(OtherError(Arc::new(OtherPeer(peer)))))
             }
             _ => Ok(()),
         }
     }
+}
 
-    fn verify(
-        &self,
-        message: &[u8],
-        key: &[u8],
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature_with_raw_key(message, &SubjectPublicKeyInfoDer::from(key), signed, &self.1)
-    }
+/// The half that verifiers of either end have in common.
+macro_rules! judge_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            _message: &[u8],
+            _key: &CertificateDer<'_>,
+            _signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Err(Error::General("TLS 1.2 is not spoken".to_owned()))
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            key: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let key = SubjectPublicKeyInfoDer::from(&key[..]);
+            verify_tls13_signature_with_raw_key(message, &key, signed, &self.1)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            vec![SignatureScheme::ED25519]
+        }
+
+        fn requires_raw_public_keys(&self) -> bool {
+            true
+        }
+    };
 }
 
 impl ServerCertVerifier for Expect {
@@ -183,31 +233,7 @@ impl ServerCertVerifier for Expect {
         self.check(end_entity).map(|()| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _key: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        key: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verify(message, key, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
-    }
+    judge_signatures!();
 }
 
 impl ClientCertVerifier for Expect {
@@ -224,31 +250,7 @@ impl ClientCertVerifier for Expect {
         self.check(end_entity).map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _key: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        key: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verify(message, key, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
-    }
+    judge_signatures!();
 }
 
 #[cfg(test)]

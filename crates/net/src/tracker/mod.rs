@@ -194,7 +194,7 @@ impl Client {
         let target = udp::Target::parse(url)?;
         let http = self.http.config();
         let addrs = http.resolver.resolve(&target.host, target.port, http.policy).await?;
-        self.udp.ask(&addrs, ask, &target.url_data, &self.config).await
+        self.udp.ask(&addrs, ask, &target.url_data, &self.config, &http.egress).await
     }
 }
 

@@ -1,12 +1,12 @@
 //! The UDP exchange: connect, then ask; each try with a socket of its own.
 
 use super::{AnnounceReply, AnnounceRequest, Config, Error, Retry, ScrapeEntry};
+use crate::egress::Egress;
 use peerage_base::Rng;
 use peerage_wire::tracker::udp::{Family, PACKET_BYTES_MAX, Reply, Request};
 use std::{
     collections::HashMap,
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -107,13 +107,14 @@ impl Shared {
         ask: Ask<'_>,
         url_data: &[u8],
         config: &Config,
+        egress: &Egress,
     ) -> Result<Answer, Error> {
         let mut last = Error::Timeout;
         let mut wait = config.udp_timeout;
         // An address that fails at once costs no try: there may be no route for its family.
         let tries = usize::try_from(config.udp_tries).unwrap_or(usize::MAX).max(addrs.len());
         for addr in addrs.iter().cycle().take(tries) {
-            match self.attempt(*addr, ask, url_data, Instant::now() + wait).await {
+            match self.attempt(*addr, ask, url_data, Instant::now() + wait, egress).await {
                 Err(Error::Timeout) => {
                     last = Error::Timeout;
                     wait = wait.saturating_mul(2);
@@ -138,8 +139,9 @@ impl Shared {
         ask: Ask<'_>,
         url_data: &[u8],
         until: Instant,
+        egress: &Egress,
     ) -> Result<Answer, Error> {
-        let socket = connected(addr).await?;
+        let socket = egress.connect_udp(addr).await?;
         loop {
             let known = self.known_id(addr);
             let connection = match known {
@@ -186,15 +188,6 @@ impl Shared {
             _ => Err(Error::Timeout),
         }
     }
-}
-
-/// A socket on a fresh port that hears `addr` only: the kernel drops what others send.
-async fn connected(addr: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr =
-        if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(addr).await?;
-    Ok(socket)
 }
 
 /// Sends `request`, and waits for the reply of its kind with its transaction. All else is ignored.

@@ -1,11 +1,12 @@
 use super::*;
+use crate::egress::Egress;
 use peerage_base::Duration as BaseDuration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn socket(seed: u64, config: Config) -> UtpSocket {
-    let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), &Egress::default()).unwrap();
     UtpSocket::spawn(socket, config, Rng::from_number(seed))
 }
 
@@ -87,7 +88,8 @@ async fn a_reader_that_does_not_read_stops_the_writer() {
 #[tokio::test]
 async fn a_peer_that_vanishes_is_given_up() {
     let config = Config { dead_after: BaseDuration::from_secs(1), ..Config::default() };
-    let (a, b) = (socket(1, config), Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap());
+    let (a, b) =
+        (socket(1, config), Socket::bind("127.0.0.1:0".parse().unwrap(), &Egress::default()).unwrap());
     let to = b.local_addr();
     let b = UtpSocket::spawn(b, Config::default(), Rng::from_number(2));
     let mut dialled = a.dial(to, LIMIT).await.unwrap();
@@ -173,13 +175,13 @@ async fn datagrams_are_told_apart() {
 
 #[tokio::test]
 async fn both_families_and_a_port_that_is_taken() {
-    let six = Socket::bind("[::1]:0".parse().unwrap()).unwrap();
-    assert!(Socket::bind(six.local_addr()).is_err());
+    let six = Socket::bind("[::1]:0".parse().unwrap(), &Egress::default()).unwrap();
+    assert!(Socket::bind(six.local_addr(), &Egress::default()).is_err());
     let port = six.local_addr().port();
-    let four = Socket::bind(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    let four = Socket::bind(SocketAddr::from(([127, 0, 0, 1], port)), &Egress::default()).unwrap();
     let six = UtpSocket::spawn(six, Config::default(), Rng::from_number(1));
     let four = UtpSocket::spawn(four, Config::default(), Rng::from_number(2));
-    let other = Socket::bind("[::1]:0".parse().unwrap()).unwrap();
+    let other = Socket::bind("[::1]:0".parse().unwrap(), &Egress::default()).unwrap();
     let other = UtpSocket::spawn(other, Config::default(), Rng::from_number(3));
     let mut dialled = other.dial(six.local_addr(), LIMIT).await.unwrap();
     dialled.write_all(b"6").await.unwrap();

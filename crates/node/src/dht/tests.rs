@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use peerage_base::addr::Ranges;
 use peerage_base::{Key, Rng};
+use peerage_net::egress::Egress;
 use peerage_net::udp::Socket;
 use peerage_net::utp::{Config as UtpConfig, UtpSocket};
 use peerage_overlay::mainline::{Config, Item, Report};
@@ -33,7 +34,7 @@ impl Node {
     fn with(seeds: &[SocketAddr], state_dir: Option<&Path>, read_only: bool, config: Config) -> Self {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).unwrap();
-        let socket = Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = Socket::bind("127.0.0.1:0".parse().unwrap(), &Egress::default()).unwrap();
         let settings = UtpConfig { connections_max: 0, ..UtpConfig::default() };
         let socket = Arc::new(UtpSocket::spawn(socket, settings, Rng::new(seed)));
         let addr = socket.local_addr();

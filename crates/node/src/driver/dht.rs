@@ -1,6 +1,6 @@
 //! The DHT as the driver uses it: look-ups for torrents, and what comes of them.
 
-use peerage_api::request::NodeConfig;
+use peerage_api::request::{NodeConfig, ViaPolicy};
 use peerage_base::{Key, TorrentId};
 use peerage_overlay::mainline::Config;
 use peerage_peer::{Dht as Role, SearchAnnounce, SearchReport};
@@ -9,9 +9,14 @@ use super::utp::Utp;
 use super::{Driver, Input, Who};
 use crate::dht::{self, Answer, Dht, Lookup, Setup};
 
+/// Whether there is to be a DHT: not where nobody but relays is contacted.
+pub(super) fn is_on(config: &NodeConfig) -> bool {
+    config.dht && config.via != ViaPolicy::Relay
+}
+
 /// What the node is to the DHT: who only fetches asks, as it is gone before it could be of use to others.
 pub(super) fn role(config: &NodeConfig, who: Who) -> Role {
-    match (config.dht, who) {
+    match (is_on(config), who) {
         (false, _) => Role::Off,
         (true, Who::Anyone) => Role::Client,
         (true, Who::Known) => Role::Server,
@@ -20,7 +25,7 @@ pub(super) fn role(config: &NodeConfig, who: Who) -> Role {
 
 /// Starts the node of the DHT, where there is to be one and it has a socket.
 pub(super) fn start(config: &NodeConfig, who: Who, utp: &Utp) -> Result<Option<Dht>, getrandom::Error> {
-    if !config.dht || utp.sockets().is_empty() {
+    if !is_on(config) || utp.sockets().is_empty() {
         return Ok(None);
     }
     let setup = Setup {

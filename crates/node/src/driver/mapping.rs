@@ -17,7 +17,8 @@ pub(super) fn start(config: &NodeConfig, addrs: &[SocketAddr]) -> Option<PortMap
         Some(IpAddr::V6(ip)) if !ip.is_unspecified() => return None,
         _ => None,
     };
-    let reachable = !host.is_some_and(|host| host.is_loopback());
+    // The router is asked on sockets of the library's, and about the way by which the system goes.
+    let reachable = config.bind.is_none() && !host.is_some_and(|host| host.is_loopback());
     (config.port_mapping && reachable).then(|| PortMap::start(host, addr.port(), Transport::Tcp))
 }
 

@@ -13,6 +13,7 @@ mod mapping;
 mod opening;
 mod outputs;
 mod quic;
+mod trace;
 mod uploads;
 mod utp;
 mod web;
@@ -25,9 +26,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use peerage_api::event::Road;
-use peerage_api::request::{NodeConfig, TlsPolicy};
+use peerage_api::request::{NodeConfig, TlsPolicy, ViaPolicy};
 use peerage_base::{ConnId, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
+use peerage_net::egress::{Egress, EgressError};
 use peerage_net::portmap::PortMap;
 use peerage_net::road::{
     BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, QuicPath, Received, Tls,
@@ -46,6 +48,7 @@ use crate::dht::Dht;
 use crate::identity::{self, IdentityError};
 use crate::inbox::Inbox;
 use opening::Opening;
+pub(crate) use trace::{End, Trace};
 use uploads::{ReadDone, Uploads};
 use utp::Utp;
 use writes::Writes;
@@ -103,6 +106,8 @@ pub(crate) enum News {
     Connected(SocketAddr, Road, Option<PeerId>),
     /// A connection closed, with the reason.
     Disconnected(SocketAddr, String),
+    /// A step on the way to a peer.
+    Trace(Trace),
 }
 
 /// Why a node could not start.
@@ -120,6 +125,8 @@ pub(crate) enum StartError {
     Tls(String),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    #[error(transparent)]
+    Egress(#[from] EgressError),
 }
 
 /// A torrent as the driver sees it.
@@ -145,6 +152,7 @@ pub(crate) struct Driver {
     pub(crate) store: Store,
     pub(crate) torrents: BTreeMap<TorrentId, Torrent>,
     listener: Listener,
+    egress: Egress,
     utp: Utp,
     dht: Option<Dht>,
     mapping: Option<PortMap>,
@@ -186,8 +194,9 @@ fn peer_config(config: &NodeConfig, who: Who) -> peerage_peer::Config {
         encryption: opening::policy(config.encryption),
         authentication: opening::authentication(config.tls),
         utp: config.utp,
-        quic: true,
         dht: dht::role(config, who),
+        quic: config.bind.is_none(),
+        via: opening::via(config.via),
         ..peerage_peer::Config::default()
     }
 }
@@ -207,9 +216,11 @@ impl Driver {
     /// Opens the port and starts the threads.
     pub(crate) fn start(config: &NodeConfig, who: Who) -> Result<Self, StartError> {
         let Proof { key, tls, quic } = prove(config, who)?;
+        let egress = config.bind.as_deref().map(Egress::by).transpose()?.unwrap_or_default();
         let listener = match config.listen {
-            Some(addr) => Listener::bind(addr)?,
-            None => Listener::bind_any(config.port)?,
+            _ if config.via == ViaPolicy::Relay => Listener::none(),
+            Some(addr) => Listener::bind(addr, &egress)?,
+            None => Listener::bind_any(config.port, &egress)?,
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
@@ -224,7 +235,7 @@ impl Driver {
             state_dir: Some(config.state_dir.join("torrents")),
             ..StoreConfig::default()
         };
-        let utp = Utp::open(config, &listener.local_addrs(), &mut rng);
+        let utp = Utp::open(config, &listener.local_addrs(), &egress, &mut rng);
         let dht = dht::start(config, who, &utp).map_err(StartError::Entropy)?;
         let mapping = mapping::start(config, &listener.local_addrs());
         let local = peerage_peer::Local {
@@ -233,7 +244,7 @@ impl Driver {
             key,
             addresses: config.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect(),
         };
-        let web = web::client(config.allow_local);
+        let web = web::client(config.allow_local, egress.clone());
         let trackers = peerage_net::tracker::Client::new(
             web.clone(),
             peerage_net::tracker::Config::default(),
@@ -247,6 +258,7 @@ impl Driver {
             torrents: BTreeMap::new(),
             mapping,
             listener,
+            egress,
             utp,
             dht,
             accepting: false,
@@ -287,6 +299,11 @@ impl Driver {
         self.key
     }
 
+    /// The interface by which everything leaves, where the user named one.
+    pub(crate) fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
     /// How the peer is connected with which a torrent exchanges most.
     pub(crate) fn busiest_road(&self, torrent: TorrentId) -> Option<Road> {
         let peers = self.peer.peers(torrent);
@@ -298,8 +315,8 @@ impl Driver {
         self.connections.get(&busiest.conn).map(Link::road)
     }
 
-    /// Whether last announces are still under way.
-    pub(crate) fn is_saying_goodbye(&self) -> bool {
+    /// Whether announces are under way.
+    pub(crate) fn is_announcing(&self) -> bool {
         self.announces > 0
     }
 
@@ -398,6 +415,7 @@ impl Driver {
             ConnEvent::Closed(conn, reason) => {
                 // A connection that the machine closed is forgotten already.
                 if self.forget(conn, &reason) {
+                    self.trace(Trace::Closed(conn, End::Lost(reason.clone())));
                     self.peer.handle_peer(now, conn, PeerChange::Closed(reason));
                 }
             }
@@ -530,6 +548,7 @@ impl Driver {
     /// Leaves a connection by the driver's own decision.
     fn drop_connection(&mut self, now: Instant, conn: ConnId, reason: &str) {
         if self.forget(conn, reason) {
+            self.trace(Trace::Closed(conn, End::Lost(reason.to_owned())));
             self.peer.handle_peer(now, conn, PeerChange::Closed(reason.to_owned()));
         }
     }
@@ -570,7 +589,10 @@ fn prove(config: &NodeConfig, who: Who) -> Result<Proof, StartError> {
         (_, Who::Anyone) => identity::fresh()?,
     };
     let tls = Tls::new(&identity).map_err(|error| StartError::Tls(error.to_string()))?;
-    Ok(Proof { key: Some(identity.id()), tls: Some(tls), quic: Some(quic::Road::new(identity, config)) })
+    let key = Some(identity.id());
+    // Its sockets are the library's, and cannot be bound to an interface.
+    let quic = config.bind.is_none().then(|| quic::Road::new(identity, config));
+    Ok(Proof { key, tls: Some(tls), quic })
 }
 
 /// Our id in handshakes (BEP 20): client, version, random.

@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use peerage_api::event as api;
-use peerage_api::request::{EncryptionPolicy, TlsPolicy};
+use peerage_api::request::{EncryptionPolicy, TlsPolicy, ViaPolicy};
 use peerage_base::ConnId;
 use peerage_net::road::{
     Admission, Connection, GreetError, Greeted, Stream, authenticate, dial, encrypt, greet,
 };
-use peerage_peer::{Authentication, Encryption, PeerChange, Road, RoadKind};
+use peerage_peer::{Authentication, Encryption, PeerChange, Road, RoadKind, Via};
 use peerage_wire::handshake::Handshake;
 use peerage_wire::mse::Methods;
 use tokio::task::AbortHandle;
 
-use super::{Driver, Input, Link, News};
+use super::{Driver, Input, Link, News, Trace};
 
 /// Openings end by then even if the machine does not give them up.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
@@ -42,6 +42,15 @@ pub(super) fn authentication(chosen: TlsPolicy) -> Authentication {
         TlsPolicy::Off => Authentication::Off,
         TlsPolicy::On => Authentication::Prefer,
         TlsPolicy::Require => Authentication::Require,
+    }
+}
+
+/// The same of ways.
+pub(super) fn via(chosen: ViaPolicy) -> Via {
+    match chosen {
+        ViaPolicy::Any => Via::Any,
+        ViaPolicy::Direct => Via::Direct,
+        ViaPolicy::Relay => Via::Relay,
     }
 }
 
@@ -79,6 +88,7 @@ impl Driver {
     pub(super) fn dial(&mut self, conn: ConnId, addr: SocketAddr, road: Road, info_hash: Option<[u8; 20]>) {
         let (methods, rng) = (methods(self.encryption), self.rng.fork());
         let (tls, quic, utp) = (self.tls.clone(), self.quic.clone(), self.utp.of(addr));
+        let egress = self.egress.clone();
         self.begin(conn, addr, true, async move {
             if let Road::Quic(contact) = road {
                 let quic = quic.ok_or(GreetError::Off("QUIC"))?;
@@ -87,7 +97,7 @@ impl Driver {
             let begun = Instant::now();
             let stream = match &road {
                 Road::Utp => Stream::from(utp.ok_or(GreetError::Off("uTP"))?.dial(addr, OPEN_LIMIT).await?),
-                _ => Stream::from(dial(addr, OPEN_LIMIT).await?),
+                _ => Stream::from(dial(addr, OPEN_LIMIT, &egress).await?),
             };
             let rtt = Some(begun.elapsed());
             let greeted = match (road, stream, info_hash, tls) {
@@ -108,6 +118,7 @@ impl Driver {
         let now = self.now();
         let road = if matches!(stream, Stream::Utp(_)) { RoadKind::Utp } else { RoadKind::Tcp };
         let Some(conn) = self.peer.accept_over(now, addr, road) else { return };
+        self.trace_arrival(conn, addr, road);
         let strangers = self.authentication != Authentication::Require;
         let admission = Admission {
             plain: strangers && self.encryption != Encryption::Require,
@@ -151,16 +162,15 @@ impl Driver {
             Ok(greeted) => {
                 // Of a dial the machine knows what it was for.
                 let named = greeted.info_hash.filter(|_| !opening.outgoing);
-                let (peer, kind) = (greeted.peer, kind(&greeted));
                 self.open(now, conn, greeted, opening.addr, named);
-                if let Some(peer) = peer {
-                    self.peer.handle_peer(now, conn, PeerChange::Authenticated(kind, peer));
-                }
                 if opening.outgoing {
                     self.peer.handle_peer(now, conn, PeerChange::Connected);
                 }
             }
-            Err(error) => self.peer.handle_peer(now, conn, PeerChange::Closed(error.to_string())),
+            Err(error) => {
+                self.trace_failure(conn, &error);
+                self.peer.handle_peer(now, conn, PeerChange::Closed(error.to_string()));
+            }
         }
     }
 
@@ -173,12 +183,18 @@ impl Driver {
         addr: SocketAddr,
         info_hash: Option<[u8; 20]>,
     ) {
-        let (road, path, peer) = (told(&greeted), greeted.path(), greeted.peer);
-        tracing::debug!(%addr, %road, "connected");
+        let (kind, road, path, peer) = (kind(&greeted), told(&greeted), greeted.path(), greeted.peer);
         let connection = Connection::spawn(conn, greeted, self.net_sender.clone(), self.buffers.clone());
-        self.connections.insert(conn, Link { connection, addr, road: road.clone(), path, info_hash });
+        let link = Link { connection, addr, road, path, info_hash };
+        let road = link.road();
+        tracing::debug!(%addr, %road, "connected");
+        self.connections.insert(conn, link);
+        self.trace(Trace::Open(conn, road.clone()));
         self.news.push_back(News::Connected(addr, road, peer));
         self.uploads.open(now, conn);
+        if let Some(peer) = peer {
+            self.peer.handle_peer(now, conn, PeerChange::Authenticated(kind, peer));
+        }
     }
 
     /// Whether a handshake is about another torrent than the encrypted start before it.

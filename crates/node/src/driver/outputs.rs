@@ -6,7 +6,7 @@ use peerage_net::tracker::{self, Retry};
 use peerage_peer::{AnnounceRequest, INTERVAL_MAX, Output, TrackerFailure, TrackerId};
 
 use super::writes::StoreJob;
-use super::{Driver, Input, News, web};
+use super::{Driver, End, Input, News, Trace, web};
 
 impl Driver {
     pub(super) fn carry_out(&mut self, now: Instant, output: Output) {
@@ -22,8 +22,16 @@ impl Driver {
             Output::Verify { torrent, piece, digests } => {
                 self.store_job(torrent, StoreJob::Verify { piece, digests });
             }
-            Output::Dial { conn, addr, road, encrypt, .. } => self.dial(conn, addr, road, encrypt),
-            Output::Disconnect { conn, reason } => self.disconnect(conn, &reason.to_string()),
+            Output::Dial { conn, addr, road, encrypt, .. } => {
+                self.trace_dial(conn, addr, &road, encrypt.is_some());
+                self.dial(conn, addr, road, encrypt);
+            }
+            Output::Disconnect { conn, reason } => {
+                self.disconnect(conn, &reason.to_string());
+                self.trace(Trace::Closed(conn, End::Left(reason)));
+            }
+            Output::Found { addr, source, refused, .. } => self.trace(Trace::Found(addr, source, refused)),
+            Output::Greeted { conn, .. } => self.trace(Trace::Greeted(conn)),
             Output::Announce { torrent, tracker, url, request } => {
                 self.announce(torrent, tracker, url, request)
             }

@@ -1,13 +1,12 @@
 //! QUIC as the driver uses it: bound when it is first needed, since most runs need none.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use peerage_api::request::NodeConfig;
+use peerage_api::request::{NodeConfig, ViaPolicy};
 use peerage_base::{Contact, Instant};
 use peerage_net::identity::Identity;
-use peerage_net::road::{GreetError, Greeted, Quic, QuicError};
-use peerage_peer::{PeerChange, RoadKind};
+use peerage_net::road::{GreetError, Greeted, Quic, QuicConfig, QuicError};
+use peerage_peer::RoadKind;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::{Driver, Input};
@@ -20,19 +19,23 @@ const OPENING_MAX: usize = 64;
 #[derive(Clone)]
 pub(super) struct Road {
     identity: Identity,
-    addr: Option<IpAddr>,
-    relays: Vec<String>,
+    ways: QuicConfig,
     bound: Arc<OnceCell<Quic>>,
 }
 
 impl Road {
     pub(super) fn new(identity: Identity, config: &NodeConfig) -> Self {
-        let addr = config.listen.map(|addr| addr.ip());
-        Self { identity, addr, relays: config.relays.clone(), bound: Arc::default() }
+        let direct_only = config.via == ViaPolicy::Direct;
+        let ways = QuicConfig {
+            addr: config.listen.map(|addr| addr.ip()),
+            relays: if direct_only { Vec::new() } else { config.relays.clone() },
+            relayed_only: config.via == ViaPolicy::Relay,
+        };
+        Self { identity, ways, bound: Arc::default() }
     }
 
     async fn quic(&self) -> Result<&Quic, QuicError> {
-        self.bound.get_or_try_init(|| Quic::bind(&self.identity, self.addr, &self.relays)).await
+        self.bound.get_or_try_init(|| Quic::bind(&self.identity, &self.ways)).await
     }
 
     pub(super) async fn dial(self, contact: Contact) -> Result<Greeted, GreetError> {
@@ -48,19 +51,26 @@ impl Driver {
     /// # Errors
     /// No UDP port, or a relay that cannot be understood.
     pub(crate) async fn go_online(&mut self) -> Result<Option<Contact>, QuicError> {
-        let Some(road) = self.quic.clone().filter(|road| !road.relays.is_empty()) else { return Ok(None) };
+        let Some(road) = self.quic.clone().filter(|road| !road.ways.relays.is_empty()) else {
+            return Ok(None);
+        };
         let quic = road.quic().await?.clone();
         let contact = quic.contact().await;
         tokio::spawn(accept(quic, self.inbox.clone()));
         Ok(Some(contact))
     }
 
+    /// What a relay says that does not let us in.
+    pub(crate) fn denial(&self) -> Option<String> {
+        self.quic.as_ref()?.bound.get()?.denial()
+    }
+
     pub(super) fn on_arrived(&mut self, now: Instant, greeted: Greeted) {
         let Some(peer) = greeted.peer else { return };
         let addr = peerage_base::contact::placeholder(peer);
         let Some(conn) = self.peer.accept(now, addr) else { return };
+        self.trace_arrival(conn, addr, RoadKind::Quic);
         self.open(now, conn, greeted, addr, None);
-        self.peer.handle_peer(now, conn, PeerChange::Authenticated(RoadKind::Quic, peer));
     }
 
     /// Says goodbye to those who are connected by QUIC.
@@ -77,8 +87,9 @@ async fn accept(quic: Quic, inbox: Inbox<Input>) {
     while let Some(incoming) = quic.accept().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let inbox = inbox.clone();
+        let crowded = places.available_permits() < OPENING_MAX / 2;
         tokio::spawn(async move {
-            match incoming.open().await {
+            match incoming.open(crowded).await {
                 Ok(greeted) => inbox.put(Input::Arrived(Box::new(greeted))),
                 Err(error) => tracing::debug!(%error, "an incoming QUIC connection"),
             }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use peerage_api::request::NodeConfig;
 use peerage_base::Rng;
+use peerage_net::egress::Egress;
 use peerage_net::udp::Socket;
 use peerage_net::utp::{Config, UtpSocket, UtpStream};
+
+use super::dht;
 
 /// One socket for each family, or none.
 #[derive(Default)]
@@ -17,14 +20,14 @@ pub(super) struct Utp {
 impl Utp {
     /// Opens the ports of TCP for UDP too, where something needs them. One that is taken costs uTP and the
     /// DHT, and nothing else.
-    pub(super) fn open(config: &NodeConfig, addrs: &[SocketAddr], rng: &mut Rng) -> Self {
-        if !config.utp && !config.dht {
+    pub(super) fn open(config: &NodeConfig, addrs: &[SocketAddr], egress: &Egress, rng: &mut Rng) -> Self {
+        if !config.utp && !dht::is_on(config) {
             return Self::default();
         }
         // Who wants the DHT alone takes no connections over uTP.
         let connections_max = if config.utp { Config::default().connections_max } else { 0 };
         let settings = Config { connections_max, ..Config::default() };
-        let open = |addr: &SocketAddr| match Socket::bind(*addr) {
+        let open = |addr: &SocketAddr| match Socket::bind(*addr, egress) {
             Ok(socket) => Some(Arc::new(UtpSocket::spawn(socket, settings, rng.fork()))),
             Err(error) => {
                 tracing::warn!(%error, "no uTP and no DHT");

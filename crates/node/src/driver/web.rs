@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use peerage_base::TorrentId;
 use peerage_base::limits::BLOCK_LEN;
 use peerage_content::Info;
+use peerage_net::egress::Egress;
 use peerage_net::guard::Policy;
 use peerage_net::http::{Client, Config, StatusCode};
 use peerage_net::web_seed::{self, FilePart};
@@ -15,8 +16,8 @@ use super::Input;
 use crate::inbox::Inbox;
 
 /// A client that refuses local addresses unless the user allows them.
-pub(super) fn client(allow_local: bool) -> Client {
-    Client::new(Config { policy: Policy { allow_local }, ..Config::default() })
+pub(super) fn client(allow_local: bool, egress: Egress) -> Client {
+    Client::new(Config { policy: Policy { allow_local }, egress, ..Config::default() })
 }
 
 /// Bytes of one piece that a web seed is asked for.

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use peerage_api::Event;
 use peerage_api::error::{ExitCode, Failure};
-use peerage_api::request::NodeConfig;
+use peerage_api::request::{NodeConfig, ViaPolicy};
 use peerage_base::Rng;
+use peerage_net::egress::Egress;
 use peerage_net::udp::Socket;
 use peerage_net::utp::{Config as UtpConfig, UtpSocket};
 use peerage_overlay::mainline::Config;
 
 use super::dht::status_reply;
 use crate::dht::{self, Dht, Setup};
+use crate::driver::StartError;
 use crate::{Sink, Stop, link};
 
 /// How often it tells how it is doing.
@@ -29,7 +31,7 @@ pub async fn daemon(config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Fa
         return Err(Failure::new(ExitCode::Usage, "E_USAGE", message)
             .hint("leave --dht off away; PEERAGE_DHT and network.dht switch it, too"));
     }
-    let sockets = open(config.listen, Some(config.port))?;
+    let sockets = open(&config, config.port)?;
     let listen: Vec<SocketAddr> = sockets.iter().map(|socket| socket.local_addr()).collect();
     let dht = start(&config, sockets, false)?;
     let Some(status) = dht.status().await else { return Ok(()) };
@@ -45,7 +47,7 @@ pub async fn daemon(config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Fa
             () = tokio::time::sleep(STATUS_INTERVAL) => {}
         }
         let Some(status) = dht.status().await else { break };
-        sink(Event::DhtStatus(status_reply(&status, &listen)));
+        sink(Event::DhtStatus { status: status_reply(&status, &listen) });
     }
     dht.close().await;
     Ok(())
@@ -68,16 +70,26 @@ pub(super) fn start(
     Dht::start(setup).map_err(|error| system_failure(&error))
 }
 
-/// Opens UDP: at `listen`, or at every address of the machine, on `port` or a free one.
-pub(super) fn open(listen: Option<SocketAddr>, port: Option<u16>) -> Result<Vec<Arc<UtpSocket>>, Failure> {
-    let bind = |addr: SocketAddr| Socket::bind(addr);
+/// Opens UDP: where the configuration says, or at every address of the machine, on `port` or a free one.
+pub(super) fn open(config: &NodeConfig, port: u16) -> Result<Vec<Arc<UtpSocket>>, Failure> {
+    if config.via == ViaPolicy::Relay {
+        let message = "with --via relay nobody but relays is contacted, and so no node of the DHT";
+        return Err(
+            Failure::new(ExitCode::Usage, "E_USAGE", message).hint("PEERAGE_VIA and network.via say it")
+        );
+    }
+    let egress = match &config.bind {
+        Some(interface) => Egress::by(interface).map_err(StartError::from)?,
+        None => Egress::default(),
+    };
+    let bind = |addr: SocketAddr| Socket::bind(addr, &egress);
     let fail =
         |error: peerage_net::road::ListenError| super::listen_failure(error.source.kind(), error.to_string());
-    let sockets = match listen {
+    let sockets = match config.listen {
         Some(addr) => vec![bind(addr).map_err(fail)?],
         None => {
             let any = |port| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
-            let v4 = bind(any(port.unwrap_or_default())).or_else(|_| bind(any(0))).map_err(fail)?;
+            let v4 = bind(any(port)).or_else(|_| bind(any(0))).map_err(fail)?;
             let same = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), v4.local_addr().port());
             // A machine without IPv6 is served on IPv4 alone.
             std::iter::once(v4).chain(bind(same).ok()).collect()

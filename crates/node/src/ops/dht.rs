@@ -226,7 +226,7 @@ async fn brief<T>(
     stop: &Stop,
     question: impl AsyncFnOnce(&Node) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let sockets = daemon::open(config.listen, None)?;
+    let sockets = daemon::open(config, 0)?;
     let listen = sockets.iter().map(|socket| socket.local_addr()).collect();
     let node = Node { dht: daemon::start(config, sockets, true)?, listen };
     let result = tokio::select! {

@@ -3,6 +3,7 @@
 //! Nothing is left behind: ports are closed again, a mapped one is given back, no file is written.
 
 mod network;
+mod relay;
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,6 +31,7 @@ pub async fn doctor(config: &NodeConfig, downloads: &Path) -> Vec<Check> {
         clock(SystemTime::now()),
         network::ipv6(),
     ];
+    checks.extend(network::interface(config));
     checks.extend(network::outside(config).await);
     checks
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::event::Stage;
-use peerage_api::request::{Get, NodeConfig};
+use peerage_api::request::{Get, NodeConfig, ViaPolicy};
 use peerage_api::{Event, counted};
-use peerage_base::Instant;
+use peerage_base::{Contact, Instant};
 use peerage_content::{Hashes, Info, Magnet};
 use peerage_peer::TorrentParams;
 use peerage_store::{AddTorrent, CheckMode, CheckOutcome, Mode, Place, Report};
@@ -20,7 +20,7 @@ use super::selection::Selection;
 use super::session::{Opened, Session, add_failure, early_stage, resolve};
 use super::source::{self, Source};
 use super::stdout::Writer;
-use super::{Outcome, io_failure};
+use super::{Outcome, io_failure, ways};
 use crate::driver::{News, Torrent, Who};
 use crate::{Sink, Stop};
 
@@ -35,7 +35,8 @@ const ROOM_MIN: u64 = 4 * 1024 * 1024;
 /// The link is wrong, nobody has it, time ran out, something else stands where it should go, the disk
 /// fails.
 pub async fn get(request: Get, config: NodeConfig, stop: Stop, sink: Sink) -> Result<Outcome, Failure> {
-    let mut session = Session::start(&config, Who::Anyone, sink, stop)?;
+    let who = if request.known { Who::Known } else { Who::Anyone };
+    let mut session = Session::start(&config, who, sink, stop)?;
     let result = Download::run(&mut session, &request).await;
     if matches!(result, Ok(Outcome::Interrupted)) {
         let (done, total) = (session.done(), session.wanted);
@@ -70,10 +71,15 @@ impl<'a> Download<'a> {
         let limit = request.timeout.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
         let until = limit.map(|limit| started + limit);
         let source = tokio::select! {
-            source = source::open(&request.link, session.driver.http()) => source?,
+            source = source::open(&request.link, session.via, session.driver.http()) => source?,
             () = stop.requested() => return Ok(Outcome::Interrupted),
             () = pass(limit) => return Err(time_is_up(session, request)),
         };
+        let contacts: &[Contact] = match &source {
+            Source::Magnet(magnet) => &magnet.contacts,
+            Source::Torrent(_) => &[],
+        };
+        ways::check_link(session.via, contacts)?;
         let indexes = match &source {
             Source::Magnet(magnet) => magnet.select.clone(),
             Source::Torrent(_) => Vec::new(),
@@ -135,7 +141,7 @@ impl<'a> Download<'a> {
         let peers: Vec<String> = named.into_iter().chain(self.request.peers.iter().cloned()).collect();
         let left = self.until.map(|until| until.since(session.driver.now()));
         let addrs = tokio::select! {
-            addrs = resolve(&peers, &session.sink) => addrs,
+            addrs = resolve(&peers, session.via, &session.sink) => addrs,
             () = session.stop.requested() => return Ok(false),
             () = pass(left) => return Err(time_is_up(session, self.request)),
         };
@@ -474,6 +480,13 @@ impl<'a> Download<'a> {
             self.moved = (now, done);
         }
         self.watch_limit(session)?;
+        // Nobody else may be asked, and a relay does not change its mind.
+        if session.via == ViaPolicy::Relay
+            && session.stats().peers == 0
+            && let Some(failure) = denied(session)
+        {
+            return Err(failure);
+        }
         let passed = |limit| now.since(self.moved.0).as_secs_f64() >= limit;
         if self.request.stall_timeout.is_some_and(passed) {
             return Err(self.stalled(session));
@@ -500,7 +513,13 @@ impl<'a> Download<'a> {
     }
 
     fn stalled(&self, session: &Session) -> Failure {
+        if let Some(failure) = session.interface_failure() {
+            return failure;
+        }
         let progress = session.progress(Stage::Finding);
+        if let Some(failure) = denied(session).filter(|_| progress.peers == 0) {
+            return failure;
+        }
         let seconds = self.request.stall_timeout.unwrap_or_default();
         let again = "; --wait keeps trying";
         match (progress.peers, progress.known) {
@@ -523,6 +542,12 @@ impl<'a> Download<'a> {
             .hint(format!("what is here is kept; go on with: {}{again}", self.request.resume_command)),
         }
     }
+}
+
+/// A relay does not let us in.
+fn denied(session: &Session) -> Option<Failure> {
+    let failure = |denial| Failure::new(ExitCode::Unreachable, "E_RELAY", denial).hint(ways::RELAY_DENIES);
+    session.driver.denial().map(failure)
 }
 
 fn unreachable(known: usize) -> String {

@@ -15,6 +15,8 @@ mod source;
 mod stdout;
 mod tracker;
 mod verify;
+mod ways;
+mod why;
 
 pub use create::create;
 pub use daemon::daemon;
@@ -26,6 +28,7 @@ pub use relay::{check_relay, relay};
 pub use share::share;
 pub use tracker::{is_tracker_url, tracker};
 pub use verify::verify;
+pub use why::why;
 
 use std::io;
 
@@ -89,6 +92,8 @@ impl From<StartError> for Failure {
         match error {
             StartError::Listen(error) => listen_failure(error.source.kind(), message),
             StartError::Store(error) => state_failure(&error, message),
+            StartError::Egress(_) => Failure::new(ExitCode::Unreachable, "E_INTERFACE", message)
+                .hint("nothing was sent; --bind takes a name, as `ip link` shows it, or an address of it"),
             StartError::Identity(IdentityError::File { source, .. }) => {
                 Failure::of_kind(source.kind(), message)
                     .hint("`peerage paths` shows the folders; --home DIR or PEERAGE_HOME puts them elsewhere")

@@ -8,7 +8,7 @@ use std::time::Duration;
 use peerage_api::Event;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::event::{Progress, Sources, Stage, Stats};
-use peerage_api::request::NodeConfig;
+use peerage_api::request::{NodeConfig, ViaPolicy};
 use peerage_base::contact::shown;
 use peerage_base::{Instant, TorrentId};
 use peerage_content::Hashes;
@@ -16,6 +16,7 @@ use peerage_peer::Source;
 use peerage_store::{AddError, AddTorrent, CheckMode, CheckOutcome, PieceSet, Report};
 use peerage_swarm::{Bitfield, Content, Priority};
 
+use super::ways::{self, Interface};
 use crate::driver::{Driver, News, Torrent, Who};
 use crate::{Sink, Stop};
 
@@ -39,6 +40,9 @@ pub(super) struct Session {
     pub wanted: u64,
     /// Peers served at once, where the user limits it.
     pub upload_slots: Option<usize>,
+    /// The ways that the user permits.
+    pub via: ViaPolicy,
+    interface: Interface,
     next_tick: Instant,
 }
 
@@ -51,10 +55,14 @@ pub(super) struct Opened {
 
 impl Session {
     pub fn start(config: &NodeConfig, who: Who, sink: Sink, stop: Stop) -> Result<Self, Failure> {
+        ways::check(config)?;
         let driver = Driver::start(config, who)?;
+        ways::tell(config, &sink);
         let next_tick = driver.now() + TICK;
         let upload_slots = config.upload_slots;
-        Ok(Self { driver, torrent: TorrentId(0), sink, stop, wanted: 0, upload_slots, next_tick })
+        let (via, interface) = (config.via, Interface::new());
+        let torrent = TorrentId(0);
+        Ok(Self { driver, torrent, sink, stop, wanted: 0, upload_slots, via, interface, next_tick })
     }
 
     pub fn tell(&self, event: Event) {
@@ -149,8 +157,14 @@ impl Session {
         let due = now >= self.next_tick;
         if due {
             self.next_tick = now + TICK;
+            self.interface.watch(self.driver.egress(), &self.sink);
         }
         due
+    }
+
+    /// Why nothing moves, where it is the interface that the user named.
+    pub fn interface_failure(&self) -> Option<Failure> {
+        self.interface.failure(self.driver.egress())
     }
 
     /// Tells the user what needs no decision.
@@ -195,7 +209,7 @@ impl Session {
                 };
                 Event::Warning { message }
             }
-            News::Store(_) | News::Swarm(_) => return,
+            News::Store(_) | News::Swarm(_) | News::Trace(_) => return,
         };
         self.tell(event);
     }
@@ -279,7 +293,7 @@ impl Session {
         // The last announces begin when the machine's outputs are carried out, not before.
         self.driver.turn(now).await;
         let limit = now + GOODBYE_LIMIT;
-        while self.driver.is_saying_goodbye() && self.driver.now() < limit {
+        while self.driver.is_announcing() && self.driver.now() < limit {
             self.driver.turn(limit).await;
         }
         if let Some(unmapping) = unmapping {
@@ -327,10 +341,11 @@ fn dir_failure(message: String, kind: ErrorKind) -> Failure {
     }
 }
 
-/// Addresses that the user or a link names: `host:port`. Names are resolved here, once.
-pub(super) async fn resolve(peers: &[String], sink: &Sink) -> Vec<SocketAddr> {
+/// Addresses that the user or a link names: `host:port`. Names are resolved here, once; not where nobody of
+/// them would be dialled.
+pub(super) async fn resolve(peers: &[String], via: ViaPolicy, sink: &Sink) -> Vec<SocketAddr> {
     let mut addrs = Vec::new();
-    for peer in peers {
+    for peer in peers.iter().filter(|_| via != ViaPolicy::Relay) {
         if let Ok(addr) = peer.parse() {
             addrs.push(addr);
             continue;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use peerage_api::Event;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::event::Stage;
-use peerage_api::request::{NodeConfig, Share};
+use peerage_api::request::{NodeConfig, Share, ViaPolicy};
 use peerage_base::Contact;
 use peerage_content::{Metainfo, Version};
 use peerage_peer::TorrentParams;
@@ -18,6 +18,7 @@ use peerage_swarm::Priority;
 use super::create::{Made, make};
 use super::session::{Opened, Session, add_failure, resolve};
 use super::source::{TORRENT_HINT, read_torrent};
+use super::ways;
 use crate::driver::{Torrent, Who};
 use crate::{Sink, Stop, link};
 
@@ -27,6 +28,8 @@ use crate::{Sink, Stop, link};
 /// The paths cannot be read or are not what the torrent describes, the port cannot be opened, or `stop`
 /// came before there was a link.
 pub async fn share(request: Share, config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Failure> {
+    ways::check(&config)?;
+    ways::check_share(&config)?;
     let prepared = prepare(&request, &stop, &sink).await?;
     let mut session = Session::start(&config, Who::Known, sink, stop)?;
     let result = serve(&mut session, &request, prepared).await;
@@ -137,13 +140,9 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
     go_public(session, request, &metainfo).await?;
     let listen = session.driver.local_addrs();
     let reachable = link::reachable(&listen);
-    let mut link = link::magnet(&info, &trackers(request, &metainfo), &metainfo.web_seeds, &reachable);
-    let online = session.driver.go_online().await;
-    let online = online.map_err(|error| Failure::new(ExitCode::Unclassified, "E_QUIC", error.to_string()))?;
-    if online.as_ref().is_some_and(|contact| contact.relay.is_none()) {
-        let message = "no relay answers; the link leads only to where this machine can be reached directly";
-        session.tell(Event::Warning { message: message.to_owned() });
-    }
+    let trackers = if session.via == ViaPolicy::Relay { Vec::new() } else { trackers(request, &metainfo) };
+    let mut link = link::magnet(&info, &trackers, &metainfo.web_seeds, &reachable);
+    let online = go_online(session).await?;
     let contact = online.or_else(|| session.driver.key().map(Contact::new));
     link.contacts.extend(contact.map(|contact| Contact { tcp: reachable.clone(), ..contact }));
     session.tell(Event::Ready {
@@ -167,6 +166,26 @@ async fn serve(session: &mut Session, request: &Share, prepared: Prepared) -> Re
     Ok(())
 }
 
+/// Lets peers in by QUIC, and tells where no relay leads here.
+async fn go_online(session: &mut Session) -> Result<Option<Contact>, Failure> {
+    let online = session.driver.go_online().await;
+    let online = online.map_err(|error| Failure::new(ExitCode::Unclassified, "E_QUIC", error.to_string()))?;
+    if online.as_ref().is_some_and(|contact| contact.relay.is_none()) {
+        let why = session.driver.denial().unwrap_or_else(|| "no relay answers".to_owned());
+        if session.via == ViaPolicy::Relay {
+            return Err(Failure::new(
+                ExitCode::Unreachable,
+                "E_RELAY",
+                format!("{why}; nothing else may be used"),
+            )
+            .hint("`peerage doctor --relay URL` tells more"));
+        }
+        let message = format!("{why}; the link leads only to where this machine can be reached directly");
+        session.tell(Event::Warning { message });
+    }
+    Ok(online)
+}
+
 fn trackers(request: &Share, metainfo: &Metainfo) -> Vec<Vec<String>> {
     let given =
         request.trackers.iter().filter(|url| !metainfo.trackers.iter().flatten().any(|known| known == *url));
@@ -177,7 +196,7 @@ fn trackers(request: &Share, metainfo: &Metainfo) -> Vec<Vec<String>> {
 async fn go_public(session: &mut Session, request: &Share, metainfo: &Metainfo) -> Result<(), Failure> {
     session.driver.accept_peers();
     let peers = tokio::select! {
-        peers = resolve(&request.peers, &session.sink) => peers,
+        peers = resolve(&request.peers, session.via, &session.sink) => peers,
         () = session.stop.requested() => return Err(cancelled()),
     };
     let now = session.driver.now();

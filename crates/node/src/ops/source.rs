@@ -4,11 +4,12 @@ use std::io::Read;
 use std::path::Path;
 
 use peerage_api::error::{ExitCode, Failure};
+use peerage_api::request::ViaPolicy;
 use peerage_base::limits::TORRENT_FILE_BYTES_MAX;
 use peerage_content::{Link, Magnet, Metainfo};
 use peerage_net::http::Client;
 
-use super::io_failure;
+use super::{io_failure, ways};
 
 /// What to give where any kind of link will do.
 pub(super) const LINK_HINT: &str =
@@ -25,11 +26,12 @@ pub(super) enum Source {
 }
 
 /// Finds out what `link` is, and reads the torrent where it is one.
-pub(super) async fn open(link: &str, client: &Client) -> Result<Source, Failure> {
+pub(super) async fn open(link: &str, via: ViaPolicy, client: &Client) -> Result<Source, Failure> {
     match parse(link)? {
         Link::Magnet(magnet) => Ok(Source::Magnet(Box::new(magnet))),
         Link::Path(path) => read_torrent(Path::new(&path), LINK_HINT).map(Box::new).map(Source::Torrent),
         Link::Url(url) => {
+            ways::check_url(via)?;
             let bytes = peerage_net::web_seed::fetch_torrent(client, &url).await.map_err(|error| {
                 Failure::new(ExitCode::Unreachable, "E_URL", format!("{url}: {error}"))
                     .hint("check the address; one on this machine or the local network needs --allow-local")

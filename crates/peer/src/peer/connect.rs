@@ -2,6 +2,7 @@
 
 use super::Peer;
 use super::conns::{Conn, Stage};
+use crate::Via;
 use crate::addr::{self, LocalRange, Scope};
 use crate::candidates::Ending;
 use crate::event::{CloseReason, Output, Source};
@@ -30,6 +31,7 @@ impl Peer {
         self.now = now;
         let addr = addr::canonical(addr);
         let room = !self.stopped
+            && (self.config.via != Via::Relay || is_placeholder(addr.ip()))
             && self.bans.reason(now, addr).is_none()
             && self.room_for_greeting(now)
             && (self.conns.len() < self.config.connections_max || self.evict(now, None))
@@ -79,7 +81,7 @@ impl Peer {
     pub fn handle_handshake(&mut self, now: Instant, id: ConnId, handshake: Handshake) {
         self.now = now;
         let Some(conn) = self.conns.get(id) else { return };
-        let (addr, outgoing) = (conn.addr, conn.outgoing);
+        let (addr, outgoing, utp) = (conn.addr, conn.outgoing, conn.road == RoadKind::Utp);
         if conn.stage != Stage::Greeting {
             return self.close(now, id, CloseReason::Garbage("an untimely handshake".to_owned()));
         }
@@ -116,9 +118,10 @@ impl Peer {
             self.outputs.push_back(Output::Send { conn: id, bytes });
         }
         self.conns.set_up(now, id, handshake.peer_id);
+        self.outputs.push_back(Output::Greeted { torrent, conn: id });
         if let Some(torrent) = self.torrents.get_mut(&torrent) {
             torrent.candidates.proven(addr);
-            torrent.swarm.handle_peer(now, id, PeerChange::Up { addr, outgoing, handshake });
+            torrent.swarm.handle_peer(now, id, PeerChange::Up { addr, outgoing, utp, handshake });
         }
         self.touch(torrent);
         self.dial_waiting(now);
@@ -196,6 +199,8 @@ impl Peer {
         let unknown = |conn: &&mut Conn| conn.listen.is_none() && !is_placeholder(conn.addr.ip());
         let Some(conn) = self.conns.get_mut(id).filter(unknown) else { return };
         let Some(torrent) = conn.torrent else { return };
+        // uTP comes from the port on which the peer listens, or from the hole in front of it.
+        let port = if conn.road == RoadKind::Utp { conn.addr.port() } else { port };
         let listen = SocketAddr::new(conn.addr.ip(), port);
         conn.listen = Some(listen);
         if self.bans.reason(now, listen).is_some() {

@@ -3,6 +3,7 @@
 //! **Invariant.** Each is in exactly one [`Stage`]; the counts agree with the table; a number never
 //! comes again: it has a counter above the index of its slot, which makes lookups one step.
 
+use super::punch::Allowance;
 use crate::road::RoadKind;
 use peerage_base::{ConnId, Instant, PeerId, TorrentId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,8 @@ pub(crate) struct Conn {
     pub(crate) key: Option<PeerId>,
     /// A block was accepted from it or sent to it.
     pub(crate) useful: bool,
+    /// Hole punching that it may bring about.
+    pub(super) punches: Allowance,
     /// What the other side counts as for caps.
     host: IpAddr,
 }
@@ -117,6 +120,7 @@ impl Conns {
             road: RoadKind::Tcp,
             key: None,
             useful: false,
+            punches: Allowance::default(),
             host: crate::addr::host(addr.ip()),
         });
         self.len += 1;

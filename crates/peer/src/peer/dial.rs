@@ -2,10 +2,10 @@
 
 use super::Peer;
 use super::conns::Stage;
-use crate::Encryption;
 use crate::addr::{self, LocalRange, Scope};
 use crate::candidates::Ending;
-use crate::event::{CloseReason, Source};
+use crate::event::{CloseReason, Output, Refusal, Source};
+use crate::{Encryption, Via};
 use peerage_base::{ConnId, Duration, Instant, TorrentId};
 use peerage_swarm::PeerStats;
 use std::net::{IpAddr, SocketAddr};
@@ -32,26 +32,40 @@ impl Peer {
         teller: Option<IpAddr>,
         addrs: &[SocketAddr],
     ) -> usize {
-        let Some(torrent) = self.torrents.get_mut(&id) else { return 0 };
         let mut added = 0;
         for addr in addrs {
             let addr = addr::canonical(*addr);
-            let allowed =
-                if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
-            if !allowed || self.bans.reason(now, addr).is_some() {
-                self.stats.addresses_refused += 1;
-                continue;
-            }
-            let own = addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip());
-            if !own {
+            let mut refused = self.refusal(now, addr, source);
+            let Some(torrent) = self.torrents.get_mut(&id) else { return 0 };
+            if refused.is_none() {
                 added += usize::from(torrent.candidates.add(now, addr, source, teller, &mut self.rng));
+                refused = torrent.candidates.source(addr).is_none().then_some(Refusal::NoRoom);
             }
+            self.outputs.push_back(Output::Found { torrent: id, addr, source, refused });
         }
         if added > 0 {
             self.dial(now, id);
             self.touch(id);
         }
         added
+    }
+
+    /// Why an address that `source` names is not dialled.
+    pub(super) fn refusal(&mut self, now: Instant, addr: SocketAddr, source: Source) -> Option<Refusal> {
+        let allowed = if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
+        let refusal = if self.config.via == Via::Relay {
+            Refusal::NoWay
+        } else if !allowed {
+            Refusal::Range
+        } else if self.bans.reason(now, addr).is_some() {
+            Refusal::Banned
+        } else if addr.port() == self.local.listen_port && self.local.addresses.contains(&addr.ip()) {
+            Refusal::Ourselves
+        } else {
+            return None;
+        };
+        self.stats.addresses_refused += u64::from(matches!(refusal, Refusal::Range | Refusal::Banned));
+        Some(refusal)
     }
 
     /// Dials for a torrent as long as there are candidates and places.

@@ -71,6 +71,10 @@ impl Peer {
                 self.on_candidates(torrent, from, addrs);
                 None
             }
+            From::Holepunch { from, message } => {
+                self.on_holepunch(torrent, from, message);
+                None
+            }
             From::Ban { conn, addr, reason } => {
                 self.on_ban(conn, addr, reason.to_string());
                 None

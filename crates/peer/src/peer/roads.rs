@@ -7,12 +7,12 @@
 
 use super::Peer;
 use super::conns::{Conn, Stage};
-use crate::Encryption;
 use crate::addr;
 use crate::candidates::{Ending, Key};
 use crate::config::Authentication;
-use crate::event::{Output, Source};
+use crate::event::{Output, Refusal, Source};
 use crate::road::{Road, RoadKind};
+use crate::{Encryption, Via};
 use peerage_base::contact::{is_placeholder, placeholder};
 use peerage_base::{ConnId, Contact, Duration, Instant, PeerId, TorrentId};
 use peerage_swarm::Handshake;
@@ -34,25 +34,49 @@ impl Peer {
     /// it is the one.
     pub fn add_contact(&mut self, now: Instant, id: TorrentId, contact: &Contact) {
         self.now = now;
-        if !self.offers_tls() || self.local.key == Some(contact.id) {
-            return;
+        let source = Source::User;
+        let unfit = match self.offers_tls() {
+            false => Some(Refusal::Unprovable),
+            true => (self.local.key == Some(contact.id)).then_some(Refusal::Ourselves),
+        };
+        if unfit.is_some() {
+            let addr = placeholder(contact.id);
+            return self.outputs.push_back(Output::Found { torrent: id, addr, source, refused: unfit });
+        }
+        let contact = self.permitted(contact);
+        if contact.tcp.is_empty() && contact.udp.is_empty() && contact.relay.is_none() {
+            let (addr, refused) = (placeholder(contact.id), Some(Refusal::NoWay));
+            return self.outputs.push_back(Output::Found { torrent: id, addr, source, refused });
         }
         let key = Key::Of(contact.id);
         let Some(torrent) = self.torrents.get_mut(&id) else { return };
-        let tcp = contact.tcp.iter().map(|addr| addr::canonical(*addr));
-        for addr in tcp.filter(|addr| addr::is_dialable(*addr)) {
-            torrent.candidates.add(now, addr, Source::User, None, &mut self.rng);
-            torrent.candidates.set_key(addr, key);
+        for addr in contact.tcp.iter().map(|addr| addr::canonical(*addr)) {
+            let refused = (!addr::is_dialable(addr)).then_some(Refusal::Range);
+            self.outputs.push_back(Output::Found { torrent: id, addr, source, refused });
+            if refused.is_none() {
+                torrent.candidates.add(now, addr, source, None, &mut self.rng);
+                torrent.candidates.set_key(addr, key);
+            }
         }
         if self.config.quic && (!contact.udp.is_empty() || contact.relay.is_some()) {
             let addr = placeholder(contact.id);
             self.contacts.insert(addr, contact.clone());
+            self.outputs.push_back(Output::Found { torrent: id, addr, source, refused: None });
             let delay = if contact.tcp.is_empty() { Duration::ZERO } else { QUIC_DELAY };
             torrent.candidates.add(now + delay, addr, Source::User, None, &mut self.rng);
             torrent.candidates.set_key(addr, key);
         }
         self.dial(now, id);
         self.touch(id);
+    }
+
+    /// The ways to a peer that may be taken.
+    fn permitted(&self, contact: &Contact) -> Contact {
+        match self.config.via {
+            Via::Any => contact.clone(),
+            Via::Direct => Contact { relay: None, ..contact.clone() },
+            Via::Relay => Contact { relay: contact.relay.clone(), ..Contact::new(contact.id) },
+        }
     }
 
     /// The road of the next dial of `addr`. `None`: there is none to take, now or ever.
@@ -156,6 +180,9 @@ impl Peer {
         // TCP opened, but took no handshake.
         let utp = if change { self.config.utp && over_tcp } else { !over_tcp };
         known.candidates.set_utp(addr, utp);
+        if !over_tcp && conn.stage == Stage::Dialling {
+            self.ask_for_introduction(torrent, addr);
+        }
         if change && utp { Ending::Again } else { ending }
     }
 

@@ -20,6 +20,8 @@ const SPARSE: usize = 1500;
 
 /// How long a dial of nobody takes.
 const NO_ROUTE: Duration = Duration::from_secs(3);
+/// A SYN over uTP that nobody answers comes again (BEP 29: after a second).
+const SYN_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LinkId(pub(super) usize);
@@ -52,6 +54,9 @@ impl Net {
     /// A node dials an address.
     pub(super) fn dial(&mut self, from: NodeId, conn: ConnId, addr: SocketAddr, road: Road) {
         self.nodes[from.0].dialled.push(addr);
+        if road == Road::Utp {
+            self.nodes[from.0].holes.insert(addr);
+        }
         // Who proves to be somebody else is refused before anything is said.
         let wrong = |to: &NodeId| road.peer().is_some_and(|peer| peer != self.nodes[to.0].key);
         let Some(to) = self.node_at(addr).filter(|to| !wrong(to)) else {
@@ -73,11 +78,24 @@ impl Net {
 
     pub(super) fn on_syn(&mut self, id: LinkId) {
         let link = &self.links[id.0];
-        let ([from, to], latency) = (link.nodes, link.latency);
-        // As a listener sees it: an ephemeral port.
-        let port = 32_768 + (id.0 % 28_000) as u16;
-        let addr = SocketAddr::new(self.nodes[from.0].addr.ip(), port);
-        let conn = self.nodes[to.0].alive.then(|| self.nodes[to.0].peer.accept(self.now, addr)).flatten();
+        let ([from, to], latency, kind) = (link.nodes, link.latency, link.road.kind());
+        let utp = kind == RoadKind::Utp;
+        let mut addr = self.nodes[from.0].addr;
+        let (dialler, listener) = (&self.nodes[from.0], &self.nodes[to.0]);
+        if listener.spec.walled && !(utp && listener.holes.contains(&addr)) {
+            // Nothing answers; who dials tries again until it gives up.
+            let dials = dialler.by_conn.values().any(|of| *of == (id, 0));
+            if utp && dials {
+                self.events.push(self.now + SYN_AGAIN, Event::Syn(id));
+            }
+            return;
+        }
+        if !utp {
+            // As a listener sees it: an ephemeral port.
+            addr.set_port(32_768 + (id.0 % 28_000) as u16);
+        }
+        let road = if utp { RoadKind::Utp } else { RoadKind::Tcp };
+        let conn = listener.alive.then(|| self.nodes[to.0].peer.accept_over(self.now, addr, road)).flatten();
         if let Some(conn) = conn {
             let link = &mut self.links[id.0];
             link.conns[1] = Some(conn);
@@ -111,7 +129,7 @@ impl Net {
         let link = &self.links[id.0];
         let (kind, node) = (link.road.kind(), link.nodes[side]);
         let other = self.nodes[link.nodes[1 - side].0].key;
-        if let Some(conn) = link.conns[side].filter(|_| kind != RoadKind::Tcp) {
+        if let Some(conn) = link.conns[side].filter(|_| matches!(kind, RoadKind::Tls | RoadKind::Quic)) {
             let change = PeerChange::Authenticated(kind, other);
             self.nodes[node.0].peer.handle_peer(self.now, conn, change);
         }

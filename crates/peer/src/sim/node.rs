@@ -4,7 +4,7 @@ use super::content::Content;
 use super::events::Event;
 use super::link::{LinkId, NEVER};
 use super::{How, Net, NodeId, TRACKER_URL};
-use crate::{Config, Local, Output, Peer, StoreEvent, TorrentParams};
+use crate::{Config, Local, Output, Peer, Refusal, Source, StoreEvent, TorrentParams};
 use peerage_base::{ConnId, Duration, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info, PieceHasher, merkle};
 use peerage_swarm::{Bitfield, Block, Message};
@@ -59,6 +59,8 @@ pub struct NodeSpec {
     pub window: usize,
     /// Where it is; `None`: a global address of its own.
     pub addr: Option<SocketAddr>,
+    /// Behind a NAT or a firewall: nothing comes in but over uTP, from where it has dialled itself.
+    pub walled: bool,
     /// Settings of its machine.
     pub config: Config,
     /// Settings of its torrents' machines.
@@ -75,6 +77,7 @@ impl Default for NodeSpec {
             latency: Duration::from_millis(10),
             window: 256 * 1024,
             addr: None,
+            walled: false,
             config: Config::default(),
             swarm: peerage_swarm::Config::default(),
             behaviour: Behaviour::default(),
@@ -126,7 +129,10 @@ pub(super) struct Node {
     pub(super) done_at: Option<Instant>,
     pub(super) banned: Vec<(SocketAddr, String)>,
     pub(super) dialled: Vec<SocketAddr>,
+    /// Where it has dialled over uTP: from there a wall lets in.
+    pub(super) holes: BTreeSet<SocketAddr>,
     pub(super) closed: Vec<(Instant, SocketAddr, String)>,
+    pub(super) found: Vec<(SocketAddr, Source, Option<Refusal>)>,
 }
 
 impl Node {
@@ -162,7 +168,9 @@ impl Node {
             done_at: None,
             banned: Vec::new(),
             dialled: Vec::new(),
+            holes: BTreeSet::new(),
             closed: Vec::new(),
+            found: Vec::new(),
         }
     }
 
@@ -373,8 +381,10 @@ impl Net {
                 }
                 _ => {}
             },
+            Output::Found { addr, source, refused, .. } => node.found.push((addr, source, refused)),
             Output::WebRequest { .. }
             | Output::TrackerStatus { .. }
+            | Output::Greeted { .. }
             | Output::Search { .. }
             | Output::DhtNode { .. } => {}
         }

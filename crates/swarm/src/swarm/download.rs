@@ -179,7 +179,7 @@ impl Swarm {
 
     pub(super) fn pump_requests(&mut self, now: Instant, down: &mut Bucket) {
         let Some(body) = &self.body else { return };
-        if self.paused.is_some() {
+        if self.paused.is_some() || !self.config.fetch {
             return;
         }
         let endgame = body.picker.is_endgame();

@@ -1,5 +1,5 @@
 //! The extension protocol (BEP 10): handshake, metadata (9), peer exchange (11), upload-only (21),
-//! don't-have (54).
+//! don't-have (54), hole punching (55).
 
 use super::{Swarm, messages::Result};
 use crate::{
@@ -9,8 +9,8 @@ use crate::{
     pex,
 };
 use peerage_base::contact::is_placeholder;
-use peerage_base::{Instant, limits};
-use peerage_wire::extension::{self, Extended, HANDSHAKE_ID, LOCAL_IDS, MetadataMessage, flags};
+use peerage_base::{ConnId, Instant, limits};
+use peerage_wire::extension::{self, Extended, HANDSHAKE_ID, Holepunch, LOCAL_IDS, MetadataMessage, flags};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -24,6 +24,9 @@ impl Swarm {
         let mut ids = LOCAL_IDS;
         if self.private || !self.config.pex {
             ids.pex = None;
+        }
+        if self.private || !self.config.holepunch {
+            ids.holepunch = None;
         }
         let size = self.body.as_ref().map(|body| body.hashes.info().raw().len());
         let handshake = extension::Handshake {
@@ -55,6 +58,7 @@ impl Swarm {
                 }
             }
             Extended::DontHave(piece) => self.on_dont_have(slot, piece),
+            Extended::Holepunch(message) => self.on_holepunch(slot, message),
             Extended::Unknown(_) => {}
         }
         Ok(())
@@ -164,6 +168,30 @@ impl Swarm {
         Ok(())
     }
 
+    fn on_holepunch(&mut self, slot: u32, message: Holepunch) {
+        let Some(peer) = self.peers.get(slot).filter(|_| self.config.holepunch && !self.private) else {
+            return;
+        };
+        if message != Holepunch::Unknown {
+            self.outputs.push_back(Output::Holepunch { from: peer.conn, message });
+        }
+    }
+
+    /// Whether a peer takes part in hole punching.
+    #[must_use]
+    pub fn punches(&self, conn: ConnId) -> bool {
+        let mut those = self.peers.iter().filter(|peer| peer.ids.holepunch.is_some());
+        self.config.holepunch && !self.private && those.any(|peer| peer.conn == conn)
+    }
+
+    /// Sends a message of hole punching to a peer that takes part in it.
+    pub fn say_holepunch(&mut self, conn: ConnId, message: Holepunch) {
+        let Some(slot) = self.peers.slot(conn) else { return };
+        if let Some(id) = self.peers.get(slot).and_then(|peer| peer.ids.holepunch) {
+            self.peers.send(slot, &Message::Extended { id, payload: message.encode() });
+        }
+    }
+
     fn on_pex(&mut self, now: Instant, slot: u32, added: Vec<extension::PexPeer>) -> Result {
         let Some(peer) = self.peers.get_mut(slot) else { return Ok(()) };
         let verdict = peer.exchange.receive(now);
@@ -227,5 +255,7 @@ impl Swarm {
 
 fn pex_flags(peer: &Peer) -> u8 {
     let seed = if peer.is_seed() || peer.upload_only { flags::SEED } else { 0 };
-    seed | if peer.outgoing { flags::REACHABLE } else { 0 }
+    let punches = if peer.ids.holepunch.is_some() { flags::HOLEPUNCH | flags::UTP } else { 0 };
+    let utp = if peer.utp { flags::UTP } else { 0 };
+    seed | punches | utp | if peer.outgoing { flags::REACHABLE } else { 0 }
 }

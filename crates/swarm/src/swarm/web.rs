@@ -86,7 +86,11 @@ impl Swarm {
 
     pub(super) fn pump_web(&mut self, now: Instant, down: &mut Bucket) {
         let Some(body) = &mut self.body else { return };
-        if self.web_seeds.is_empty() || self.paused.is_some() || body.picker.wanted().is_empty() {
+        if self.web_seeds.is_empty()
+            || self.paused.is_some()
+            || !self.config.fetch
+            || body.picker.wanted().is_empty()
+        {
             return;
         }
         let all = Bitfield::full(body.picker.geometry().pieces());

@@ -212,7 +212,7 @@ impl World {
             let mut handshake = self.nodes[other].handshake;
             let own = self.nodes[node].handshake.reserved;
             handshake.reserved.iter_mut().zip(own).for_each(|(theirs, own)| *theirs &= own);
-            let up = PeerChange::Up { addr, outgoing, handshake };
+            let up = PeerChange::Up { addr, outgoing, utp: false, handshake };
             let swarm = &mut self.nodes[node].swarm;
             swarm.handle_peer(self.now, conn, up);
             swarm.handle_peer(self.now, conn, PeerChange::Writable { bytes: SEND_QUEUE });
@@ -365,7 +365,7 @@ impl World {
     /// A connection whose other end is the test itself.
     pub fn connect_test(&mut self, node: usize, conn: ConnId) {
         let addr = SocketAddr::from(([10, 9, 9, 9], 9));
-        let up = PeerChange::Up { addr, outgoing: true, handshake: self.nodes[node].handshake };
+        let up = PeerChange::Up { addr, outgoing: true, utp: false, handshake: self.nodes[node].handshake };
         self.nodes[node].swarm.handle_peer(self.now, conn, up);
         self.drain(node);
     }
@@ -427,6 +427,7 @@ impl World {
                 self.schedule(VERIFY_TIME, Happening::Store { node, event });
             }
             Output::Candidates { addrs, .. } => self.nodes[node].candidates.extend(addrs),
+            Output::Holepunch { .. } => {}
             Output::Ban { addr, .. } => self.nodes[node].banned.push(addr),
             Output::WebRequest { web_seed, piece, begin, len } => {
                 self.web_request(node, web_seed, piece, begin, len)

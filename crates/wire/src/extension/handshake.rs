@@ -12,6 +12,7 @@ const CLIENT_CHARS_MAX: usize = 64;
 
 const UT_METADATA: &[u8] = b"ut_metadata";
 const UT_PEX: &[u8] = b"ut_pex";
+const UT_HOLEPUNCH: &[u8] = b"ut_holepunch";
 const UPLOAD_ONLY: &[u8] = b"upload_only";
 const LT_DONTHAVE: &[u8] = b"lt_donthave";
 
@@ -27,6 +28,8 @@ pub struct Ids {
     pub upload_only: Option<u8>,
     /// `lt_donthave` (BEP 54).
     pub dont_have: Option<u8>,
+    /// `ut_holepunch` (BEP 55).
+    pub holepunch: Option<u8>,
 }
 
 impl Ids {
@@ -39,6 +42,7 @@ impl Ids {
             pex: pick(self.pex, newer.pex),
             upload_only: pick(self.upload_only, newer.upload_only),
             dont_have: pick(self.dont_have, newer.dont_have),
+            holepunch: pick(self.holepunch, newer.holepunch),
         }
     }
 }
@@ -105,6 +109,7 @@ impl Handshake {
                     let names = [
                         (LT_DONTHAVE, self.ids.dont_have),
                         (UPLOAD_ONLY, self.ids.upload_only),
+                        (UT_HOLEPUNCH, self.ids.holepunch),
                         (UT_METADATA, self.ids.metadata),
                         (UT_PEX, self.ids.pex),
                     ];
@@ -133,6 +138,7 @@ fn ids(m: Dict<'_>) -> Ids {
             UT_METADATA => ids.metadata = id,
             UT_PEX => ids.pex = id,
             UPLOAD_ONLY => ids.upload_only = id,
+            UT_HOLEPUNCH => ids.holepunch = id,
             LT_DONTHAVE => ids.dont_have = id,
             _ => {}
         }

@@ -31,7 +31,7 @@ fn our_handshake_byte_for_byte() {
         upload_only: Some(true),
     };
     let payload = ours.encode();
-    let expected = b"d1:md11:lt_donthavei7e11:upload_onlyi3e11:ut_metadatai2e6:ut_pexi1ee\
+    let expected = b"d1:md11:lt_donthavei7e11:upload_onlyi3e12:ut_holepunchi4e11:ut_metadatai2e6:ut_pexi1ee\
         13:metadata_sizei31235e1:pi6881e4:reqqi8192e11:upload_onlyi1e1:v11:Peerage 0.16:yourip4:\x01\x02\x03\x04e";
     assert_eq!(payload.escape_ascii().to_string(), expected.escape_ascii().to_string());
     assert_eq!(handshake(&payload), ours);
@@ -167,6 +167,36 @@ fn small_messages_have_one_length() {
     assert_eq!(decode(200, b"anything"), Ok(Extended::Unknown(200)));
 }
 
+/// The layout of BEP 55, written by hand.
+#[test]
+fn the_messages_of_bep_55() {
+    let (v4, v6): (SocketAddr, SocketAddr) =
+        ("1.2.3.4:6881".parse().unwrap(), "[2001:db8::1]:6881".parse().unwrap());
+    let of_v4 = |kind: u8, code: u8| [kind, 0, 1, 2, 3, 4, 0x1a, 0xe1, 0, 0, 0, code].to_vec();
+    let cases = [
+        (Holepunch::Rendezvous(v4), of_v4(0, 0)),
+        (Holepunch::Connect(v4), of_v4(1, 0)),
+        (Holepunch::Failed(v4, HolepunchError::NoSuchPeer), of_v4(2, 1)),
+        (Holepunch::Failed(v4, HolepunchError::NotConnected), of_v4(2, 2)),
+        (Holepunch::Failed(v4, HolepunchError::NoSupport), of_v4(2, 3)),
+        (Holepunch::Failed(v4, HolepunchError::NoSelf), of_v4(2, 4)),
+        (Holepunch::Failed(v4, HolepunchError::Other(9)), of_v4(2, 9)),
+    ];
+    for (message, bytes) in cases {
+        assert_eq!(message.encode(), bytes);
+        assert_eq!(decode(4, &bytes), Ok(Extended::Holepunch(message)));
+    }
+    let mut bytes = vec![1, 1, 0x20, 0x01, 0x0d, 0xb8];
+    bytes.extend([0; 11]);
+    bytes.extend([1, 0x1a, 0xe1]);
+    assert_eq!(Holepunch::decode(&bytes), Ok(Holepunch::Connect(v6)), "no code, as libtorrent sends it");
+    assert_eq!(Holepunch::decode(&of_v4(7, 0)), Ok(Holepunch::Unknown));
+    assert_eq!(Holepunch::decode(&[0, 2, 1, 2, 3, 4]), Ok(Holepunch::Unknown), "an address of a third kind");
+    for short in [&b""[..], &[0], &of_v4(0, 0)[..7], &bytes[..19], &of_v4(2, 1)[..11]] {
+        assert_eq!(decode(4, short), Err(Error::Length), "{short:?}");
+    }
+}
+
 fn addr() -> impl Strategy<Value = SocketAddr> {
     let ip = prop_oneof![
         any::<[u8; 4]>().prop_map(IpAddr::from),
@@ -179,12 +209,12 @@ fn addr() -> impl Strategy<Value = SocketAddr> {
 proptest! {
     #[test]
     fn handshakes_round_trip(
-        ids in any::<[Option<u8>; 4]>(), client in "[a-z0-9 ./-]{0,64}", port in 1u16.., reqq in 1u32..,
+        ids in any::<[Option<u8>; 5]>(), client in "[a-z0-9 ./-]{0,64}", port in 1u16.., reqq in 1u32..,
         metadata_size in 1..=METADATA_BYTES_MAX as u32, addr in addr(), upload_only: bool,
     ) {
-        let [metadata, pex, upload_only_id, dont_have] = ids;
+        let [metadata, pex, upload_only_id, dont_have, holepunch] = ids;
         let original = Handshake {
-            ids: Ids { metadata, pex, upload_only: upload_only_id, dont_have },
+            ids: Ids { metadata, pex, upload_only: upload_only_id, dont_have, holepunch },
             client: Some(client), port: Some(port), reqq: Some(reqq), metadata_size: Some(metadata_size),
             your_ip: Some(addr.ip()), upload_only: Some(upload_only),
         };
@@ -199,6 +229,16 @@ proptest! {
         dropped.sort_by_key(SocketAddr::is_ipv6);
         let original = Pex { added, dropped };
         prop_assert_eq!(Pex::decode(&original.encode()), Ok(original));
+    }
+
+    #[test]
+    fn holepunch_round_trips(kind in 0_u8..3, addr in addr(), code: u32) {
+        let original = match kind {
+            0 => Holepunch::Rendezvous(addr),
+            1 => Holepunch::Connect(addr),
+            _ => Holepunch::Failed(addr, HolepunchError::from_code(code)),
+        };
+        prop_assert_eq!(Holepunch::decode(&original.encode()), Ok(original));
     }
 
     #[test]

@@ -6,12 +6,15 @@ use std::time::Duration;
 use peerage_api::reply::Check;
 use peerage_api::request::NodeConfig;
 use peerage_net::dns::Resolver;
+use peerage_net::egress::Egress;
 use peerage_net::guard::Policy;
 use peerage_net::portmap::{Error, PortMap, Status, Transport};
 use peerage_net::road::Listener;
 use peerage_net::stun;
 use peerage_peer::addr::{Scope, scope};
 use tokio::net::UdpSocket;
+
+use super::relay;
 
 /// The self-test on loopback: packets need microseconds.
 const LOOPBACK_LIMIT: Duration = Duration::from_secs(1);
@@ -58,10 +61,27 @@ pub(super) fn ipv6() -> Check {
     }
 }
 
+/// Whether the interface is there by which everything is to leave; nothing where none is named.
+pub(super) fn interface(config: &NodeConfig) -> Option<Check> {
+    const NAME: &str = "interface";
+    let bind = config.bind.as_deref()?;
+    Some(match Egress::by(bind) {
+        Ok(egress) if egress.is_up() => {
+            Check::ok(NAME, format!("{} is up; everything leaves by it", egress.name().unwrap_or(bind)))
+        }
+        Ok(_) => {
+            Check::failed(NAME, format!("{bind} is down: nothing is sent"), "bring it up; a tunnel: start it")
+        }
+        Err(error) => {
+            Check::failed(NAME, error.to_string(), "`ip link` lists the interfaces; a tunnel: start it")
+        }
+    })
+}
+
 /// What only others can tell; all at once.
 pub(super) async fn outside(config: &NodeConfig) -> Vec<Check> {
-    let (udp, mapping) = tokio::join!(udp(config), mapping(config));
-    vec![udp, mapping]
+    let (udp, mapping, relays) = tokio::join!(udp(config), mapping(config), relay::relays(config));
+    [udp, mapping].into_iter().chain(relays).collect()
 }
 
 async fn udp(config: &NodeConfig) -> Check {
@@ -183,7 +203,7 @@ async fn mapping(config: &NodeConfig) -> Check {
         _ => None,
     };
     // Another port than the configured one: a program that runs may have that mapped already.
-    let Ok(listener) = Listener::bind_any(0) else {
+    let Ok(listener) = Listener::bind_any(0, &Egress::default()) else {
         return Check::warning(NAME, "no port can be opened to try", "see port above");
     };
     let port = listener.local_addrs().first().map_or(0, SocketAddr::port);
@@ -253,6 +273,8 @@ mod tests {
             tls: peerage_api::request::TlsPolicy::Off,
             stun_servers: Vec::new(),
             relays: Vec::new(),
+            via: peerage_api::request::ViaPolicy::Any,
+            bind: None,
             utp: true,
             dht: false,
             bootstrap: Vec::new(),
