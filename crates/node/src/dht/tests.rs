@@ -281,7 +281,7 @@ async fn five_hundred_nodes_in_one_process() {
         first[first.len() / 2],
         first[first.len() * 95 / 100],
     );
-    assert!(found >= 799, "{found} of 800");
+    assert!(found >= 792, "{found} of 800: fewer than 99 %");
     let datagrams = async || {
         let mut all = 0;
         for node in nodes.iter() {
