@@ -23,6 +23,13 @@ class Aria2(Client):
     def _command(self):
         return tools.system("aria2c")
 
+    def _dht(self):
+        if self.dht is None:
+            return ["--enable-dht=false"]
+        entry = [f"--dht-entry-point={host}:{port}" for host, port in self.dht[:1]]
+        return ["--enable-dht=true", f"--dht-listen-port={self.port}", *entry,
+                f"--dht-file-path={self.workdir / 'dht.dat'}"]
+
     def _start(self):
         self._gid = None
         self._secret = secrets.token_hex(8)
@@ -37,7 +44,7 @@ class Aria2(Client):
             f"--listen-port={self.port}",
             f"--interface={self.host}",
             "--disable-ipv6=true",
-            "--enable-dht=false",
+            *self._dht(),
             "--enable-dht6=false",
             "--bt-enable-lpd=false",
             f"--enable-peer-exchange={'true' if self.limits.pex else 'false'}",

@@ -145,7 +145,9 @@ class Client(abc.ABC):
     #: whether connect_peer works
     can_connect = True
 
-    def __init__(self, limits=None, host="127.0.0.1", netns=None, encryption="off", utp=False):
+    def __init__(self, limits=None, host="127.0.0.1", netns=None, encryption="off", utp=False, dht=None):
+        #: addresses at which its DHT begins; None: it has none
+        self.dht = dht
         #: speaks uTP, and no TCP where the client has a switch for that
         self.utp = utp
         #: message stream encryption: "off" where the client can, "allow", or "require" (with RC4)

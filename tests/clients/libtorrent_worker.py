@@ -4,9 +4,11 @@ Argument: a JSON object with host, port, download, upload (bytes/s or null),
 pex, and ``settings`` that go over the defaults below.
 """
 
+import hashlib
 import json
 import os
 import sys
+import time
 
 import libtorrent as lt
 
@@ -34,7 +36,8 @@ def session_settings(options):
         "download_rate_limit": options["download"] or 0,
         "upload_rate_limit": options["upload"] or 0,
         "rate_limit_ip_overhead": False,
-        "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.ip_block_notification,
+        "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.ip_block_notification
+        | lt.alert.category_t.dht_notification,
         "webtorrent_stun_server": "",
     }
     settings.update(options.get("settings") or {})
@@ -48,6 +51,8 @@ class Worker:
         settings = session_settings(options)
         known = lt.default_settings()
         self.pex = options["pex"]
+        self.dht = options.get("dht", False)
+        self.joined = False
         params = lt.session_params()
         params.settings = {key: value for key, value in settings.items() if key in known}
         self.session = lt.session(params)
@@ -63,7 +68,9 @@ class Worker:
         params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
         if not self.pex:
             params.flags |= lt.torrent_flags.disable_pex
-        params.flags |= lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd
+        params.flags |= lt.torrent_flags.disable_lsd
+        if not self.dht:
+            params.flags |= lt.torrent_flags.disable_dht
         self.handle = self.session.add_torrent(params)
 
     def add_torrent(self, path, save_dir, seed):
@@ -75,6 +82,42 @@ class Worker:
 
     def connect_peer(self, host, port):
         self.handle.connect_peer((host, port))
+
+    def dht_joined(self):
+        """Whether it has looked for its neighbourhood; its own counter of nodes stays 0 in small networks."""
+        self.session.wait_for_alert(200)
+        self.joined |= any(isinstance(alert, lt.dht_bootstrap_alert) for alert in self.session.pop_alerts())
+        return self.joined
+
+    def dht_put(self, text, seed, public, salt):
+        if seed is None:
+            return str(self.session.dht_put_immutable_item(text.encode()))
+        # the secret key as it wants it: hashed and clamped (RFC 8032, section 5.1.5)
+        secret = bytearray(hashlib.sha512(bytes.fromhex(seed)).digest())
+        secret[0] &= 248
+        secret[31] = secret[31] & 63 | 64
+        self.session.dht_put_mutable_item(bytes(secret), bytes.fromhex(public), text.encode(), salt.encode())
+        return public
+
+    def dht_get(self, target, salt):
+        """None when nothing comes within 10 s."""
+        mutable = len(target) == 64
+        self.session.pop_alerts()
+        if mutable:
+            self.session.dht_get_mutable_item(bytes.fromhex(target), salt.encode())
+        else:
+            self.session.dht_get_immutable_item(lt.sha1_hash(bytes.fromhex(target)))
+        kind = "dht_mutable_item_alert" if mutable else "dht_immutable_item_alert"
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            self.session.wait_for_alert(200)
+            for alert in self.session.pop_alerts():
+                if type(alert).__name__ == kind:
+                    item = alert.item
+                    value = item.get("value") if isinstance(item, dict) and "value" in item else item
+                    if value:
+                        return value.decode() if isinstance(value, bytes) else repr(value)
+        return None
 
     def status(self):
         status = self.handle.status()

@@ -5,6 +5,7 @@ arguments. So ``connect_peer`` comes first here: it collects addresses.
 """
 
 import json
+import os
 import socket
 import subprocess
 import threading
@@ -90,8 +91,8 @@ class Peerage(Client):
     name = "peerage"
 
     def __init__(self, limits=None, host="127.0.0.1", netns=None, allow_local=True, extra=(), wrapper=(),
-                 encryption="allow", utp=True, tls="on"):
-        super().__init__(limits, host, netns, encryption, utp)
+                 encryption="allow", utp=True, tls="on", dht=None):
+        super().__init__(limits, host, netns, encryption, utp, dht)
         self.tls = tls
         self.wrapper = list(wrapper)
         self.extra = list(extra)
@@ -104,7 +105,8 @@ class Peerage(Client):
         (self.workdir / "home").mkdir(exist_ok=True)
 
     def environment(self):
-        return {"PEERAGE_HOME": str(self.workdir / "home"), "NO_COLOR": "1"}
+        # no test leaves this machine: those of the DHT name their own nodes, and switch it on
+        return {"PEERAGE_HOME": str(self.workdir / "home"), "NO_COLOR": "1", "PEERAGE_DHT": "off"}
 
     def run(self, *arguments):
         """Starts ``peerage ARGUMENTS --json`` with the common options added."""
@@ -124,6 +126,10 @@ class Peerage(Client):
             command += ["--tls", self.tls]
         if not self.utp:
             command += ["--utp", "off"]
+        for host, port in self.dht or []:
+            command += ["--bootstrap", f"{host}:{port}"]
+        if self.dht is not None:
+            command += ["--dht", "on"]
         command += ["--json", *map(str, self.extra)]
         self.command = command
         self.process = Process(
@@ -148,6 +154,26 @@ class Peerage(Client):
     def get(self, link, save_dir, *options):
         """Starts a download; ``wait_complete`` or ``wait_exit`` comes next."""
         return self.run("get", link, "-o", save_dir, *options)
+
+    def daemon(self):
+        """A node that serves the DHT; returns when it is ready."""
+        self.run("daemon")
+        self.ready = self.events.wait("daemon_ready", READY_TIMEOUT_S)
+        if self.ready is None:
+            raise ClientError(f"peerage daemon ended; log ends:\n{self.process.log_tail()}")
+        return self
+
+    def dht_command(self, *arguments):
+        """``peerage dht ARGUMENTS --json``: exit code and document."""
+        command = [*tools.peerage(), "dht", *map(str, arguments), "--listen", f"{self.host}:0", "--json"]
+        for host, port in self.dht or []:
+            command += ["--bootstrap", f"{host}:{port}"]
+        if self.netns:
+            command = ["ip", "netns", "exec", self.netns, *command]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60,
+                              env={**os.environ, **self.environment()})
+        text = done.stdout if done.returncode == 0 else done.stdout or done.stderr
+        return done.returncode, json.loads(text)
 
     def wait_listening(self, timeout=20):
         """Until its port accepts connections (seen from outside)."""

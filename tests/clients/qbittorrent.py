@@ -17,7 +17,8 @@ Accepted=true
 Session\Port={port}
 Session\Interface=lo
 Session\InterfaceAddress={host}
-Session\DHTEnabled=false
+Session\DHTEnabled={dht}
+Session\DHTBootstrapNodes={seeds}
 Session\LSDEnabled=false
 Session\PeXEnabled={pex}
 Session\BTProtocol={protocol}
@@ -67,6 +68,8 @@ class QBittorrent4(Client):
         config.mkdir(parents=True, exist_ok=True)
         (config / "qBittorrent.conf").write_text(CONFIG.format(
             port=self.port,
+            dht="false" if self.dht is None else "true",
+            seeds='"' + ", ".join(f"{host}:{port}" for host, port in self.dht or []) + '"',
             host=self.host,
             web_host=web_host,
             pex="true" if self.limits.pex else "false",

@@ -39,7 +39,7 @@ class Transmission3(Client):
             "peer-port": self.port,
             "peer-port-random-on-start": False,
             "port-forwarding-enabled": False,
-            "dht-enabled": False,
+            "dht-enabled": self.dht is not None,
             "lpd-enabled": False,
             "utp-enabled": self.utp,
             "tcp-enabled": not self.utp,  # transmission 4 knows it
@@ -62,6 +62,9 @@ class Transmission3(Client):
         self._rpc_port = free_port()
         settings = self._settings(self._rpc_port)
         (self.workdir / "settings.json").write_text(json.dumps(settings))
+        if self.dht is not None:
+            lines = "".join(f"{host} {port}\n" for host, port in self.dht)
+            (self.workdir / "dht.bootstrap").write_text(lines)
         command = [*self._command(), "--foreground", "--config-dir", str(self.workdir)]
         environment = {"TR_CURL_VERBOSE": "", "EVENT_NOEPOLL": "1"}
         self.process = Process(command, self.workdir, self.name, env=environment, netns=self.netns)

@@ -20,6 +20,7 @@ class WebTorrent(JsonLinesClient):
             "upload": self.limits.upload,
             "pex": self.limits.pex,
             "utp": self.utp,
+            "dht": None if self.dht is None else [f"{host}:{port}" for host, port in self.dht],
             "secure": ("off", "allow", "require").index(self.encryption),
         }
         worker = Path(__file__).with_name("webtorrent_worker.mjs")

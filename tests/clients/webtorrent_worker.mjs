@@ -1,6 +1,6 @@
 // The process behind webtorrent.py: one WebTorrent client, JSON lines.
 // Arguments: path of webtorrent's index.js; a JSON object with host, port,
-// download, upload (bytes/s or null), pex, utp, and secure.
+// download, upload (bytes/s or null), pex, utp, dht (addresses, or null), and secure.
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
@@ -11,7 +11,8 @@ console.log = console.error // nothing but answers on stdout
 const { default: WebTorrent } = await import(pathToFileURL(index))
 
 const client = new WebTorrent({
-  dht: false,
+  dht: options.dht ? { bootstrap: options.dht, host: options.host } : false,
+  dhtPort: options.dht ? options.port : 0,
   lsd: false,
   utp: options.utp,
   natUpnp: false,

@@ -85,6 +85,9 @@ PEX_IMPOSSIBLE = [
     ("transmission learns of a seed from peerage", "transmission takes loopback addresses for martian, and dials none"),
 ]
 
+#: clients that find peers by the DHT in a sealed network
+DHT_CLIENTS = ("libtorrent", "qbittorrent-5", "transmission-3", "transmission-4", "webtorrent", "aria2-1.37")
+
 #: clients for our tracker on loopback, and the protocols that they announce by
 TRACKER_CLIENTS = {
     "libtorrent": ("http", "udp"),

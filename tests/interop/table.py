@@ -163,6 +163,9 @@ def render(known):
                       "One side requires RC4, the other is as it comes (`peerage` with `--encryption allow`).")
     lines += _section(known, "utp", "uTP",
                       "The client has TCP switched off where it can (`peerage` has both, and prefers TCP).")
+    lines += _section(known, "dht", "The mainline DHT",
+                      "A sealed network with one bootstrap node, `peerage daemon` or libtorrent: a bare infohash is found and"
+                      " fetched; items (BEP 44) put by one program are read by another.")
     lines += _section(known, "trackers", "Trackers", "`share` and `get` find each other through the tracker alone.")
     lines += _our_tracker(known)
     lines += _section(known, "behaviour", "Behaviour", "Measured in the same run.")

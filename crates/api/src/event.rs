@@ -63,6 +63,22 @@ pub enum Event {
         /// How it is named, for each address of the machine.
         urls: Vec<String>,
     },
+    /// The daemon serves.
+    DaemonReady {
+        /// UDP addresses that it listens on.
+        listen: Vec<String>,
+        /// Addresses at which others can begin (`--bootstrap`).
+        reachable: Vec<String>,
+        /// Its identifier in the network of IPv4, in hexadecimal.
+        node_id: String,
+        /// The same in the network of IPv6.
+        node_id_v6: String,
+    },
+    /// How the daemon's part in the DHT does; about once a minute.
+    DhtStatus {
+        /// As `peerage dht status` shows it.
+        status: crate::reply::DhtStatus,
+    },
     /// The description of the content came from peers.
     Metadata {
         /// Name of the torrent.
@@ -89,6 +105,9 @@ pub enum Event {
         downloaded: u64,
         /// Seconds since the start.
         seconds: f64,
+        /// Who named the peers that are known.
+        #[serde(default)]
+        sources: Sources,
     },
     /// A peer sent bad data, or broke the rules, and is not talked to any more.
     PeerBanned {
@@ -121,6 +140,15 @@ pub enum Event {
         peers: usize,
         /// What went wrong, where something did.
         error: Option<String>,
+    },
+    /// A look-up in the DHT ended.
+    Dht {
+        /// Peers that were named.
+        peers: usize,
+        /// Nodes that were asked.
+        nodes: usize,
+        /// Nodes that took our announce.
+        announced: usize,
     },
     /// The router leads a port to this machine: strangers can connect.
     PortMapped {
@@ -173,8 +201,45 @@ pub struct Progress {
     pub known: usize,
     /// Seconds left at this rate, where it can be told.
     pub eta: Option<u64>,
+    /// Who named the peers that are known.
+    #[serde(default)]
+    pub sources: Sources,
+    /// Seconds for which an announce to the DHT has been due that no node took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announce_lag: Option<u64>,
     /// How the peer is connected with which most is exchanged.
     pub road: Option<Road>,
+}
+
+/// Peers that are known, by the best source that named each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// The user or the link.
+    pub user: usize,
+    /// Trackers.
+    pub tracker: usize,
+    /// The DHT.
+    pub dht: usize,
+    /// Other peers.
+    pub pex: usize,
+    /// They themselves: they connected to us.
+    pub incoming: usize,
+}
+
+impl std::fmt::Display for Sources {
+    /// As in `3 from the DHT, 1 from trackers`; nothing where nobody is known.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts = [
+            (self.user, "named"),
+            (self.tracker, "from trackers"),
+            (self.dht, "from the DHT"),
+            (self.pex, "from peers"),
+            (self.incoming, "came to us"),
+        ];
+        let parts =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        f.write_str(&parts.collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// How a peer is connected.

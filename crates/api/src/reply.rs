@@ -110,6 +110,130 @@ pub struct BadFile {
     pub bad_pieces: u32,
 }
 
+/// `peerage dht status`, and now and then `peerage daemon`: how a node of the mainline DHT does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DhtStatus {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// UDP addresses that it listens on.
+    pub listen: Vec<String>,
+    /// Its identifier in the network of IPv4, in hexadecimal.
+    pub node_id: String,
+    /// The same in the network of IPv6.
+    pub node_id_v6: String,
+    /// Addresses at which others see it, where they have told.
+    pub external: Vec<String>,
+    /// Nodes in its table, IPv4.
+    pub nodes: usize,
+    /// Nodes in its table, IPv6.
+    pub nodes_v6: usize,
+    /// About how many nodes the network of IPv4 has, once that can be told.
+    pub network_about: Option<u64>,
+    /// The same of IPv6.
+    pub network_v6_about: Option<u64>,
+    /// Nodes remembered from earlier runs.
+    pub remembered: usize,
+    /// Torrents of which it keeps peers for others.
+    pub torrents: usize,
+    /// Items that it keeps for others.
+    pub items: usize,
+    /// Datagrams received.
+    pub received: u64,
+    /// Questions answered.
+    pub answered: u64,
+    /// Questions asked.
+    pub asked: u64,
+    /// Of these: not answered.
+    pub failed: u64,
+}
+
+/// A node of the DHT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhtNode {
+    /// Its identifier in hexadecimal.
+    pub id: String,
+    /// Its address.
+    pub addr: String,
+}
+
+/// `peerage dht lookup`: who has a torrent, by the DHT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DhtLookup {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The key, in hexadecimal.
+    pub key: String,
+    /// Peers.
+    pub peers: Vec<String>,
+    /// About how many of all peers have all of it (BEP 33), where nodes have told.
+    pub seeds_about: Option<u64>,
+    /// About how many others there are.
+    pub others_about: Option<u64>,
+    /// Nodes asked.
+    pub asked: usize,
+    /// Seconds until the closest nodes were known.
+    pub seconds: f64,
+    /// Seconds until the first peers were known.
+    pub first_seconds: Option<f64>,
+    /// More nodes are close to the key than chance allows.
+    pub crowded: bool,
+    /// The nodes closest to the key that answered.
+    pub closest: Vec<DhtNode>,
+}
+
+/// `peerage dht put`: where a text is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DhtStored {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Where: what `peerage dht get` takes.
+    pub target: String,
+    /// The public key that it is signed with, in hexadecimal.
+    pub public_key: Option<String>,
+    /// Its version, where it can be replaced.
+    pub seq: Option<i64>,
+    /// Nodes that stored it.
+    pub stored: usize,
+    /// Nodes asked.
+    pub asked: usize,
+    /// Seconds until the closest nodes were known.
+    pub seconds: f64,
+}
+
+/// `peerage dht get`: what is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DhtItem {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Where it was.
+    pub target: String,
+    /// What it says, where it is a text.
+    pub text: Option<String>,
+    /// The whole value: bencode, in hexadecimal.
+    pub bencoded: String,
+    /// The public key that it is signed with, in hexadecimal.
+    pub public_key: Option<String>,
+    /// Its version, where it can be replaced.
+    pub seq: Option<i64>,
+    /// Nodes asked.
+    pub asked: usize,
+    /// Seconds until the look-up ended.
+    pub seconds: f64,
+}
+
+/// `peerage dht ping`: a node that answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DhtPing {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Its address.
+    pub addr: String,
+    /// Its identifier in hexadecimal.
+    pub node_id: String,
+    /// Milliseconds there and back.
+    pub rtt_ms: f64,
+}
+
 /// `peerage paths`: where things are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paths {

@@ -52,6 +52,28 @@ pub struct Get {
     pub resume_command: String,
 }
 
+/// Store a text in the DHT.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DhtPut {
+    /// The text.
+    pub value: String,
+    /// A file with the secret key that signs it, made where there is none: what is stored can be replaced then.
+    pub key: Option<PathBuf>,
+    /// One of several places of one key.
+    pub salt: String,
+    /// The version; the one after what is stored when absent.
+    pub seq: Option<i64>,
+}
+
+/// Read what is stored in the DHT.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DhtGet {
+    /// A hash, or a public key, in hexadecimal.
+    pub target: String,
+    /// One of several places of one key.
+    pub salt: String,
+}
+
 /// Find out what becomes of a link, and why.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Why {
@@ -243,6 +265,10 @@ pub struct NodeConfig {
     pub relays: Vec<String>,
     /// Whether uTP is spoken, beside TCP.
     pub utp: bool,
+    /// Whether peers are looked for in the mainline DHT.
+    pub dht: bool,
+    /// Where the DHT begins when nobody is known: `HOST:PORT`.
+    pub bootstrap: Vec<String>,
     /// By which ways peers are met.
     pub via: ViaPolicy,
     /// The interface, by name or address, by which everything leaves; `None`: as the system routes it.

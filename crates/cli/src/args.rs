@@ -85,6 +85,10 @@ pub enum Command {
     Inspect(Inspect),
     /// Check whether data on disk is what a .torrent file describes
     Verify(Verify),
+    /// Run a node that stays: it serves the DHT, and nothing else yet
+    Daemon(Daemon),
+    /// Ask the DHT: who has a torrent, what is stored, whether a node is there
+    Dht(Dht),
     /// Run a small tracker, HTTP and UDP on one port
     Tracker(Tracker),
     /// Run a relay, through which peers behind NATs reach each other
@@ -129,7 +133,7 @@ pub struct Network {
     /// Fetch at most so much per second
     #[arg(long, value_name = "RATE", value_parser = parse_rate, env = "PEERAGE_DOWNLOAD_LIMIT")]
     pub download_limit: Option<u64>,
-    /// Trackers and web seeds may be on this machine or the local network
+    /// Trackers, web seeds and DHT nodes may be on this machine or the local network
     #[arg(long)]
     pub allow_local: bool,
     /// Encrypt connections: off, allow (those who want it), prefer, or require [default: allow]
@@ -148,6 +152,12 @@ pub struct Network {
     /// uTP beside TCP: off, or on [default: on]
     #[arg(long, value_name = "SWITCH", value_parser = parse_switch, env = "PEERAGE_UTP")]
     pub utp: Option<bool>,
+    /// Look for peers in the DHT, and answer others there: on or off [default: on]
+    #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_DHT")]
+    pub dht: Option<bool>,
+    /// A node of the DHT to begin at, instead of the usual ones; may be repeated
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_seed)]
+    pub bootstrap: Vec<String>,
     /// How peers are met: any, direct (no relay), or relay (nobody else is contacted, or learns of this
     /// machine's address) [default: any]
     #[arg(long, value_name = "WAY", env = "PEERAGE_VIA")]
@@ -155,6 +165,86 @@ pub struct Network {
     /// Interface, by name or address, by which everything leaves; where it is down, nothing does
     #[arg(long, value_name = "IFACE", env = "PEERAGE_BIND")]
     pub bind: Option<String>,
+}
+
+/// Options of the DHT, for commands that use nothing else.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Network options")]
+pub struct DhtNetwork {
+    /// Address and UDP port to listen on [default: every address]
+    #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_LISTEN", global = true)]
+    pub listen: Option<SocketAddr>,
+    /// A node to begin at, instead of the usual ones; may be repeated
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_seed, global = true)]
+    pub bootstrap: Vec<String>,
+    /// Nodes may be on this machine or the local network
+    #[arg(long, global = true)]
+    pub allow_local: bool,
+}
+
+/// `peerage daemon`.
+#[derive(Debug, Args)]
+pub struct Daemon {
+    /// Network options.
+    #[command(flatten)]
+    pub network: DhtNetwork,
+    /// Serve the DHT: on or off [default: on]
+    #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_DHT")]
+    pub dht: Option<bool>,
+}
+
+/// `peerage dht`.
+#[derive(Debug, Args)]
+pub struct Dht {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DhtCommand,
+    /// Network options.
+    #[command(flatten)]
+    pub network: DhtNetwork,
+}
+
+/// `peerage dht …`.
+#[derive(Debug, Subcommand)]
+pub enum DhtCommand {
+    /// Join, and show how that goes
+    Status,
+    /// Find the peers of a torrent, and the nodes closest to it
+    Lookup {
+        /// Infohash, magnet link or .torrent file
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Store a text, of which others keep copies for two hours; prints where
+    Put {
+        /// The text, of 995 bytes at most
+        #[arg(value_name = "VALUE")]
+        value: String,
+        /// Sign it with the key in this file, made where there is none: then it can be replaced
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Another place of the same key
+        #[arg(long, value_name = "TEXT", default_value = "", requires = "key")]
+        salt: String,
+        /// The version [default: the one after what is stored]
+        #[arg(long, value_name = "NUMBER", requires = "key", value_parser = clap::value_parser!(i64).range(0..))]
+        seq: Option<i64>,
+    },
+    /// Read what is stored
+    Get {
+        /// Where it is, or the public key that signs it
+        #[arg(value_name = "KEY")]
+        target: String,
+        /// Another place of the same key
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        salt: String,
+    },
+    /// Ask a node whether it is there
+    Ping {
+        /// Where
+        #[arg(value_name = "ADDR:PORT", value_parser = parse_seed)]
+        addr: String,
+    },
 }
 
 /// `peerage doctor`.
@@ -352,6 +442,16 @@ pub enum ConfigCommand {
     Show,
     /// Check the configuration file and say what is wrong with it
     Check,
+}
+
+/// Where something is: a typing error is not found out by a name server.
+pub(crate) fn parse_seed(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("is not an address such as 192.0.2.7:6881 or dht.example.org:6881".to_owned()),
+    }
 }
 
 /// A tracker that the user names: a typing error must not become a part of links and torrents.

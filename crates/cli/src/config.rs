@@ -11,6 +11,7 @@ use peerage_api::reply::Setting;
 use peerage_api::request::{EncryptionPolicy, NodeConfig, TlsPolicy, ViaPolicy};
 use toml::de::{DeTable, DeValue};
 
+use crate::args::parse_seed;
 use crate::units::{parse_duration, parse_rate, parse_switch};
 
 /// One setting: its key, default, what it does, and the check of its text.
@@ -20,6 +21,9 @@ struct Known {
     help: &'static str,
     check: fn(&str) -> Result<(), String>,
 }
+
+/// Public nodes at which the mainline DHT begins; those of libtorrent, transmission and µTorrent.
+const BOOTSTRAP: &str = "router.bittorrent.com:6881,dht.transmissionbt.com:6881,router.utorrent.com:6881,dht.libtorrent.org:25401";
 
 /// Every setting there is.
 const KNOWN: &[Known] = &[
@@ -78,6 +82,18 @@ const KNOWN: &[Known] = &[
         check: check_tls,
     },
     Known { key: "network.utp", default: "on", help: "uTP beside TCP: off, on", check: check_switch },
+    Known {
+        key: "network.dht",
+        default: "on",
+        help: "Look for peers in the DHT, and answer others there: on, off",
+        check: check_switch,
+    },
+    Known {
+        key: "network.bootstrap",
+        default: BOOTSTRAP,
+        help: "Nodes at which the DHT begins when no other is known, host:port, with commas between",
+        check: check_seeds,
+    },
     Known {
         key: "network.via",
         default: "any",
@@ -186,6 +202,10 @@ fn check_servers(text: &str) -> Result<(), String> {
     } else {
         Err("is not a list such as stun.example.org:3478,192.0.2.7:3478".into())
     }
+}
+
+fn check_seeds(text: &str) -> Result<(), String> {
+    servers(text).try_for_each(|seed| parse_seed(seed).map(drop).map_err(|why| format!("`{seed}` {why}")))
 }
 
 /// The parts of a list with commas.
@@ -372,6 +392,8 @@ impl Config {
             tls: self.text("network.tls").parse().unwrap_or_default(),
             relays: self.text("network.relays").split_whitespace().map(str::to_owned).collect(),
             utp: self.text("network.utp") == "on",
+            dht: parse_switch(self.text("network.dht")).unwrap_or_default(),
+            bootstrap: servers(self.text("network.bootstrap")).map(str::to_owned).collect(),
             via: self.text("network.via").parse().unwrap_or_default(),
             bind: Some(self.text("network.bind").to_owned()).filter(|text| !text.is_empty()),
             io_threads: number("store.io_threads"),

@@ -85,23 +85,20 @@ impl Output {
                 ));
             }
             Event::CodeUsed => self.say("the code was used; the share goes on for whoever has the link"),
-            Event::TrackerReady { http, udp } => {
-                let _ = write_stdout(&format!("{http}\n{udp}\n"));
-                self.say("tracker ready; Ctrl-C stops");
-            }
-            Event::RelayReady { urls } => {
-                let _ = write_stdout(&format!("{}\n", urls.join("\n")));
-                self.say("relay ready; share with --relay URL; Ctrl-C stops");
+            Event::TrackerReady { .. } | Event::RelayReady { .. } | Event::DaemonReady { .. } => {
+                self.ready(&event);
             }
             Event::Metadata { name, total, files } => {
                 self.say(&format!("{name}: {} in {}", units::size(*total), counted(*files, "file")));
             }
-            Event::Complete { path, downloaded, seconds } => {
+            Event::Complete { path, downloaded, seconds, sources } => {
                 self.clear();
                 let _ = write_stdout(&format!("{}\n", path.display()));
                 let rate = (*downloaded as f64 / seconds.max(0.001)) as u64;
+                let sources = sources.to_string();
+                let peers = if sources.is_empty() { sources } else { format!("; peers: {sources}") };
                 self.say(&format!(
-                    "complete and verified: {} fetched in {seconds:.1} s ({}/s)",
+                    "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
                     units::size(*downloaded),
                     units::size(rate)
                 ));
@@ -127,7 +124,31 @@ impl Output {
             | Event::FileDone { .. }
             | Event::PeerConnected { .. }
             | Event::PeerDisconnected { .. }
+            | Event::Dht { .. }
+            | Event::DhtStatus { .. }
             | Event::Tracker { .. } => {}
+        }
+    }
+
+    /// What only serves: where, and how it ends.
+    fn ready(&self, event: &Event) {
+        match event {
+            Event::TrackerReady { http, udp } => {
+                let _ = write_stdout(&format!("{http}\n{udp}\n"));
+                self.say("tracker ready; Ctrl-C stops");
+            }
+            Event::RelayReady { urls } => {
+                let _ = write_stdout(&format!("{}\n", urls.join("\n")));
+                self.say("relay ready; share with --relay URL; Ctrl-C stops");
+            }
+            Event::DaemonReady { listen, reachable, node_id, .. } => {
+                let _ = write_stdout(&format!("{}\n", reachable.join("\n")));
+                self.say(&format!(
+                    "serving the DHT as {node_id} on {}; others begin here with --bootstrap; Ctrl-C stops",
+                    listen.join(", ")
+                ));
+            }
+            _ => {}
         }
     }
 
@@ -163,7 +184,7 @@ impl Output {
         let peers = match (progress.peers, progress.known) {
             (0, 0) => "no peer known yet".to_owned(),
             (0, 1) => "the 1 known peer not reached yet".to_owned(),
-            (0, known) => format!("none of {known} peers reached yet"),
+            (0, known) => format!("none of {known} peers reached yet ({})", progress.sources),
             (peers, _) => counted(peers, "peer"),
         };
         let mut detail = peers;
@@ -176,6 +197,9 @@ impl Output {
         }
         if progress.up_rate > 0 || progress.stage == Stage::Seeding {
             detail += &format!(", up {}/s", units::size(progress.up_rate));
+        }
+        if let Some(late) = progress.announce_lag {
+            detail += &format!(", the DHT has taken no announce for {}", units::duration(late));
         }
         if let Some(eta) = progress.eta {
             detail += &format!(", {} left", units::duration(eta));

@@ -14,7 +14,7 @@ const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
 fn peerage(home: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerage"));
     command.args(["--json", "--home"]).arg(home.path());
-    for (name, value) in [("LISTEN", "127.0.0.1:0"), ("PORT_MAPPING", "off")] {
+    for (name, value) in [("LISTEN", "127.0.0.1:0"), ("PORT_MAPPING", "off"), ("DHT", "off")] {
         command.env(format!("PEERAGE_{name}"), value);
     }
     command

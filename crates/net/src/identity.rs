@@ -28,6 +28,16 @@ impl Identity {
         self.id
     }
 
+    /// Signs, as anybody with the public half can check (RFC 8032).
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let mut signature = [0; 64];
+        if let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&self.seed) {
+            signature.copy_from_slice(pair.sign(message).as_ref());
+        }
+        signature
+    }
+
     /// The secret.
     #[must_use]
     pub fn seed(&self) -> &[u8; 32] {
@@ -56,5 +66,9 @@ mod tests {
         let identity = Identity::from_seed(bytes(seed));
         assert_eq!(identity.id().0, bytes(public));
         assert!(!format!("{identity:?}").contains("9d61"), "the secret is not shown");
+        let signature = data_encoding::HEXLOWER.encode(&identity.sign(b""));
+        let expected = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155\
+                        5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+        assert_eq!(signature, expected);
     }
 }

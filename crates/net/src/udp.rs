@@ -111,6 +111,17 @@ impl Socket {
         self.io.writable().await
     }
 
+    /// Sends one datagram, without asking the runtime first whether there is room: of a new socket it does not
+    /// know.
+    ///
+    /// # Errors
+    /// What the system says; the datagram is lost.
+    pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let transmit =
+            Transmit { destination: to, ecn: None, contents: bytes, segment_size: None, src_ip: None };
+        self.state.try_send(UdpSockRef::from(&self.io), &transmit)
+    }
+
     /// Sends datagrams of `segment` bytes each, the last of which may be shorter.
     ///
     /// # Errors

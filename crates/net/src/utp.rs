@@ -86,7 +86,7 @@ impl UtpSocket {
     /// # Errors
     /// What the system says; `WouldBlock` when it has no room: the message is lost.
     pub fn send_krpc(&self, to: SocketAddr, message: &[u8]) -> io::Result<()> {
-        self.shared.socket.try_send(to, message, message.len())
+        self.shared.socket.send(to, message)
     }
 
     /// Datagrams of no protocol that is known, and those of the DHT that nobody took.

@@ -30,21 +30,29 @@ pub(crate) fn fresh() -> Result<Identity, IdentityError> {
 
 /// The key that stays, made at its first use: links name it.
 pub(crate) fn kept(state_dir: &Path) -> Result<Identity, IdentityError> {
-    let path = state_dir.join(FILE);
-    let file = |source| IdentityError::File { path: path.clone(), source };
-    match read(&path) {
+    kept_at(&state_dir.join(FILE))
+}
+
+/// The key in a file of the user's choice, made at its first use.
+pub(crate) fn kept_at(path: &Path) -> Result<Identity, IdentityError> {
+    let file = |source| IdentityError::File { path: path.to_owned(), source };
+    match read(path) {
         Err(IdentityError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
         result => return result,
     }
-    fs::create_dir_all(state_dir).map_err(file)?;
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        fs::create_dir_all(dir).map_err(file)?;
+    }
     let identity = fresh()?;
     // Whole or not at all, and only one of two that begin together.
-    let draft = state_dir.join(format!("{FILE}.{}", identity.id()));
-    let written = write(&draft, identity.seed()).and_then(|()| fs::hard_link(&draft, &path));
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}", identity.id()));
+    let draft = PathBuf::from(draft);
+    let written = write(&draft, identity.seed()).and_then(|()| fs::hard_link(&draft, path));
     let _ = fs::remove_file(&draft);
     match written {
         Ok(()) => Ok(identity),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(&path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(path),
         Err(error) => Err(file(error)),
     }
 }

@@ -1,8 +1,8 @@
 //! The running peer: the pure machine, driven with sockets and disks.
 //!
 //! **What it is.** One function for each thing a user asks ([`share()`], [`get()`], [`create()`],
-//! [`inspect()`], [`verify()`], [`tracker()`], [`doctor()`], [`why()`]); under them the driver loop around
-//! [`peerage_peer::Peer`].
+//! [`inspect()`], [`verify()`], [`tracker()`], [`doctor()`], [`why()`], [`daemon()`]); under them the driver
+//! loop around [`peerage_peer::Peer`], and the task around [`peerage_overlay::mainline::Dht`].
 //!
 //! **Invariants.**
 //! - The driver never waits for a peer or a disk; what it hands out comes back through a queue.
@@ -12,6 +12,7 @@
 //!
 //! **Where to start.** `ops` for what users ask, `driver` for how it is done.
 
+mod dht;
 mod driver;
 mod identity;
 mod inbox;
@@ -22,7 +23,8 @@ mod stop;
 use std::sync::Arc;
 
 pub use ops::{
-    Outcome, check_relay, create, doctor, get, inspect, is_tracker_url, relay, share, tracker, verify, why,
+    Outcome, check_relay, create, daemon, dht_get, dht_lookup, dht_ping, dht_put, dht_status, doctor, get,
+    inspect, is_tracker_url, relay, share, tracker, verify, why,
 };
 use peerage_api::Event;
 pub use stop::Stop;

@@ -155,7 +155,7 @@ fn a_saved_table_is_enough_to_come_back() {
         let newcomer = net.add(addr, Config::default());
         net.with(newcomer, |dht, now| {
             dht.bootstrap(now, ["203.0.114.1:1".parse().expect("an address")]);
-            assert!(dht.restore(now, &saved).expect("a table") > 20);
+            assert!(dht.restore(now, &saved, true).expect("a table") > 20);
         });
         net.run_until(net.now + Duration::from_secs(30));
         let known = net.dht(newcomer).nodes(false).count();
@@ -206,7 +206,7 @@ fn a_restart_is_not_an_eclipse() {
     for _ in 0..100 {
         let addr = net.free_addr();
         let restarted = net.add(addr, Config::default());
-        net.with(restarted, |dht, now| dht.restore(now, &saved).expect("a table"));
+        net.with(restarted, |dht, now| dht.restore(now, &saved, true).expect("a table"));
         net.run_until(net.now + Duration::from_secs(5));
         let known: Vec<_> = net.dht(restarted).nodes(false).map(|node| node.addr).collect();
         let honest = before.iter().filter(|addr| known.contains(addr)).count();

@@ -139,6 +139,14 @@ impl Candidates {
         self.by_addr.is_empty()
     }
 
+    /// Addresses in the table, by the best source that named each.
+    #[must_use]
+    pub fn by_source(&self) -> BTreeMap<Source, usize> {
+        let mut counts = BTreeMap::new();
+        self.by_addr.values().for_each(|candidate| *counts.entry(candidate.source).or_default() += 1);
+        counts
+    }
+
     /// The best source that named `addr`.
     #[must_use]
     pub fn source(&self, addr: SocketAddr) -> Option<Source> {

@@ -45,6 +45,18 @@ pub enum Authentication {
     Require,
 }
 
+/// Whether there is a node of the mainline DHT beside the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dht {
+    /// There is none.
+    #[default]
+    Off,
+    /// It asks, and answers nobody (BEP 43): peers are not told of it.
+    Client,
+    /// It answers too.
+    Server,
+}
+
 /// By which ways peers are met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Via {
@@ -103,6 +115,8 @@ pub struct Config {
     pub utp: bool,
     /// Whether QUIC may be dialled.
     pub quic: bool,
+    /// Whether peers are looked for in the DHT. Private torrents never are (BEP 27).
+    pub dht: Dht,
     /// By which ways peers are met.
     pub via: Via,
 }
@@ -130,6 +144,7 @@ impl Default for Config {
             authentication: Authentication::default(),
             utp: false,
             quic: false,
+            dht: Dht::default(),
             via: Via::default(),
         }
     }

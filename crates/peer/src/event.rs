@@ -56,6 +56,15 @@ impl TorrentParams {
     }
 }
 
+/// What the DHT is told of us; see [`Output::Search`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchAnnounce {
+    /// Where we listen; `None`: where our datagrams come from, which a NAT may have changed.
+    pub port: Option<u16>,
+    /// We have all of it (BEP 33).
+    pub seed: bool,
+}
+
 /// A torrent that cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddError {
@@ -102,6 +111,8 @@ pub enum BlockVerdict {
 pub enum Source {
     /// Another peer named it (BEP 11).
     Pex,
+    /// A node of the DHT named it (BEP 5).
+    Dht,
     /// It connected to us, and said where it listens.
     Incoming,
     /// A tracker named it.
@@ -248,6 +259,21 @@ pub enum Output {
         url: String,
         /// What.
         request: AnnounceRequest,
+    },
+    /// Look a torrent's peers up in the DHT: what is found goes to [`crate::Peer::handle_found`], the end to
+    /// [`crate::Peer::handle_search`].
+    Search {
+        /// For which torrent.
+        torrent: TorrentId,
+        /// Its info hash, or one of two.
+        info_hash: [u8; 20],
+        /// Say that we are a peer, too.
+        announce: Option<SearchAnnounce>,
+    },
+    /// A peer says that it has a node of the DHT: ask it whether it is there (BEP 5).
+    DhtNode {
+        /// Where.
+        addr: SocketAddr,
     },
     /// Somebody named an address; to be shown. Told each time.
     Found {

@@ -24,18 +24,22 @@ pub mod config;
 pub mod event;
 mod peer;
 pub mod road;
+mod search;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stats;
 pub mod trackers;
 
 pub use bans::Bans;
-pub use config::{Authentication, Config, Encryption, Local, Via};
-pub use event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Refusal, Source, TorrentParams};
+pub use config::{Authentication, Config, Dht, Encryption, Local, Via};
+pub use event::{
+    AddError, BlockVerdict, CloseReason, Output, PeerChange, Refusal, SearchAnnounce, Source, TorrentParams,
+};
 pub use peer::Peer;
 pub use peerage_base::addr;
 pub use peerage_swarm::{Block, Content, Event, Handshake, StoreEvent, WebChange, WebSeedId};
 pub use road::{Road, RoadKind};
+pub use search::{SEARCH_INTERVAL, SearchReport};
 pub use stats::{PeerInfo, Stats};
 pub use trackers::{AnnounceEvent, AnnounceReply, AnnounceRequest, INTERVAL_MAX, TrackerFailure, TrackerId};
 

@@ -5,7 +5,7 @@ use crate::bans::Bans;
 use crate::candidates::{Backoff, Candidates};
 use crate::event::{AddError, BlockVerdict, CloseReason, Output, PeerChange, Source, TorrentParams};
 use crate::trackers::{Announcer, Trackers};
-use crate::{Config, Local, PeerInfo, Stats, TORRENTS_MAX, Via};
+use crate::{Config, Dht, Local, PeerInfo, Stats, TORRENTS_MAX, Via};
 use conns::{Conns, Stage};
 use peerage_base::{ConnId, Contact, Duration, InfoHashes, Instant, Rng, TorrentId};
 use peerage_swarm::{Block, Bucket, Content, Message, StoreEvent, Swarm, WebChange, WebSeedId};
@@ -21,6 +21,7 @@ mod dial;
 mod drain;
 mod punch;
 mod roads;
+mod search;
 mod torrent;
 
 /// The whole peer.
@@ -171,6 +172,7 @@ impl Peer {
         let told = self.config.via != Via::Relay;
         config.pex &= !private && told;
         config.holepunch = self.config.utp && told;
+        config.dht_port = (self.config.dht == Dht::Server && told).then_some(self.local.listen_port);
         let local = peerage_swarm::Local { peer_id: self.local.peer_id, listen_port: self.announcer.port };
         let backoff = Backoff {
             first: self.config.retry_first,
@@ -183,6 +185,7 @@ impl Peer {
             swarm: Swarm::new(config, local, hashes, self.rng.fork()),
             candidates: Candidates::new(backoff),
             trackers: Trackers::new(self.announcer, hashes.wire().collect()),
+            searches: Vec::new(),
             web_seeds: Vec::new(),
             dial_at: None,
             timer: None,
@@ -193,7 +196,7 @@ impl Peer {
     }
 
     /// The metadata of a torrent is known: after [`peerage_swarm::Event::Metadata`]. When it turns
-    /// out to be private (BEP 27), addresses from peers are forgotten.
+    /// out to be private (BEP 27), addresses from peers and from the DHT are forgotten, and the DHT is left.
     pub fn set_content(&mut self, now: Instant, id: TorrentId, content: Content) {
         self.now = now;
         let Some(torrent) = self.torrents.get_mut(&id) else { return };
@@ -201,7 +204,8 @@ impl Peer {
         torrent.swarm.set_content(now, content);
         torrent.private |= private;
         if torrent.private {
-            torrent.candidates.retain(|_, source| source != Source::Pex);
+            torrent.candidates.retain(|_, source| !matches!(source, Source::Pex | Source::Dht));
+            torrent.searches.clear();
         }
         if torrent.swarm.stats().left == 0 {
             torrent.trackers.was_complete();
@@ -382,6 +386,7 @@ impl Peer {
         torrent.timer = None;
         torrent.swarm.handle_timeout(now);
         self.announce(now, id);
+        self.search_due(now, id);
         self.dial(now, id);
         self.touch(id);
     }
@@ -395,6 +400,7 @@ impl Peer {
             torrent.window = (stats.uploaded, stats.downloaded);
         }
         self.hurry_trackers();
+        self.hurry_searches(now);
     }
 
     /// When to call [`Self::handle_timeout`], and why.
@@ -466,6 +472,12 @@ impl Peer {
     #[must_use]
     pub fn known(&self, id: TorrentId) -> usize {
         self.torrents.get(&id).map_or(0, |torrent| torrent.candidates.len())
+    }
+
+    /// The same, by the best source that named each.
+    #[must_use]
+    pub fn sources(&self, id: TorrentId) -> BTreeMap<Source, usize> {
+        self.torrents.get(&id).map(|torrent| torrent.candidates.by_source()).unwrap_or_default()
     }
 
     /// The open connections of a torrent.

@@ -34,6 +34,9 @@ pub struct Config {
     pub fetch: bool,
     /// Take part in peer exchange (BEP 11). A private torrent never does (BEP 27).
     pub pex: bool,
+    /// The UDP port of our node of the DHT, told to peers that have one too (BEP 5); `None`: we have none that
+    /// answers. Of a private torrent nobody is told.
+    pub dht_port: Option<u16>,
     /// Introduce peers to each other, and be introduced (BEP 55): worth nothing without uTP.
     pub holepunch: bool,
     /// Disconnect peers that neither want nor have what we lack (both sides complete).
@@ -62,6 +65,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(130),
             fetch: true,
             pex: true,
+            dht_port: None,
             holepunch: false,
             close_redundant: true,
             sequential: false,

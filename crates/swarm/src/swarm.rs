@@ -229,6 +229,9 @@ impl Swarm {
         self.peers.insert(peer);
         self.say_pieces(now, slot);
         self.say_extensions(slot);
+        if let Some(port) = self.config.dht_port.filter(|_| handshake.dht() && !self.private) {
+            self.peers.send(slot, &Message::Port(port));
+        }
         self.tick_at.get_or_insert(now + timers::TICK);
     }
 

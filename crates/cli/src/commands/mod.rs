@@ -1,5 +1,6 @@
 //! The commands, one file for each group.
 
+mod dht;
 mod doctor;
 mod local;
 mod settings;
@@ -54,6 +55,10 @@ impl Context {
         node.relays.extend(network.relays.iter().cloned());
         node.tls = network.tls.unwrap_or(node.tls);
         node.utp = network.utp.unwrap_or(node.utp);
+        node.dht = network.dht.unwrap_or(node.dht);
+        if !network.bootstrap.is_empty() {
+            node.bootstrap.clone_from(&network.bootstrap);
+        }
         node.via = network.via.unwrap_or(node.via);
         node.bind = network.bind.clone().or(node.bind);
         node
@@ -70,6 +75,8 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Share(args) => transfer::share(context, args),
         Command::Get(args) => transfer::get(context, args),
+        Command::Daemon(args) => dht::daemon(context, &args),
+        Command::Dht(args) => dht::dht(&context, args),
         Command::Tracker(args) => transfer::tracker(context, &args),
         Command::Relay(args) => transfer::relay(context, &args),
         Command::Create(args) => local::create(context, args),

@@ -8,6 +8,7 @@
 //! keep it; kept bytes go straight to the store, and a block to be sent is named, read and written by
 //! `uploads`.
 
+mod dht;
 mod mapping;
 mod opening;
 mod outputs;
@@ -34,8 +35,8 @@ use peerage_net::road::{
     BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, QuicPath, Received, Tls,
 };
 use peerage_peer::{
-    AnnounceReply, Authentication, BlockVerdict, Encryption, Peer, PeerChange, PeerInfo, TrackerFailure,
-    TrackerId,
+    AnnounceReply, Authentication, BlockVerdict, Encryption, Peer, PeerChange, PeerInfo, SearchReport,
+    TrackerFailure, TrackerId,
 };
 use peerage_store::{Report, ReportSink, Store, StoreConfig, TorrentStore};
 use peerage_swarm::{Block, Event, StoreEvent, WebChange, WebSeedId};
@@ -43,6 +44,7 @@ use peerage_wire::frame::Frame;
 use peerage_wire::handshake::Handshake;
 use tokio::sync::mpsc;
 
+use crate::dht::Dht;
 use crate::identity::{self, IdentityError};
 use crate::inbox::Inbox;
 use opening::Opening;
@@ -73,6 +75,10 @@ pub(crate) enum Input {
     Opened(ConnId, Result<Greeted, GreetError>),
     /// Blocks were read for a peer.
     Read(ReadDone),
+    /// The DHT named peers.
+    Found(TorrentId, Vec<SocketAddr>),
+    /// A look-up in the DHT ended: of this info hash, so, after so many nodes were asked.
+    Searched(TorrentId, [u8; 20], SearchReport, usize),
     /// A tracker answered.
     Tracker(TorrentId, TrackerId, Result<AnnounceReply, TrackerFailure>),
     /// A web seed sent a block.
@@ -92,6 +98,8 @@ pub(crate) enum News {
     Banned(SocketAddr, String),
     /// A tracker answered, or why not.
     Tracker(String, Result<usize, String>),
+    /// A look-up in the DHT ended: how, and how many nodes were asked.
+    Searched(SearchReport, usize),
     /// The router leads a port here: its outer address, and how it was asked.
     PortMapped(SocketAddr, &'static str),
     /// A connection opened.
@@ -146,6 +154,7 @@ pub(crate) struct Driver {
     listener: Listener,
     egress: Egress,
     utp: Utp,
+    dht: Option<Dht>,
     mapping: Option<PortMap>,
     /// Nobody is let in before the content is known and checked: what a new peer is told first should be
     /// the truth.
@@ -174,7 +183,7 @@ pub(crate) struct Driver {
 }
 
 /// What the machine is told of the user's choices.
-fn peer_config(config: &NodeConfig) -> peerage_peer::Config {
+fn peer_config(config: &NodeConfig, who: Who) -> peerage_peer::Config {
     peerage_peer::Config {
         connections_max: config.connections_max,
         half_open_max: config.half_open_max,
@@ -185,6 +194,7 @@ fn peer_config(config: &NodeConfig) -> peerage_peer::Config {
         encryption: opening::policy(config.encryption),
         authentication: opening::authentication(config.tls),
         utp: config.utp,
+        dht: dht::role(config, who),
         quic: config.bind.is_none(),
         via: opening::via(config.via),
         ..peerage_peer::Config::default()
@@ -225,8 +235,8 @@ impl Driver {
             state_dir: Some(config.state_dir.join("torrents")),
             ..StoreConfig::default()
         };
-        let utp =
-            if config.utp { Utp::open(&listener.local_addrs(), &egress, &mut rng) } else { Utp::default() };
+        let utp = Utp::open(config, &listener.local_addrs(), &egress, &mut rng);
+        let dht = dht::start(config, who, &utp).map_err(StartError::Entropy)?;
         let mapping = mapping::start(config, &listener.local_addrs());
         let local = peerage_peer::Local {
             peer_id: peer_id(&mut rng),
@@ -243,13 +253,14 @@ impl Driver {
         let (net_sender, net) = mpsc::channel(NET_EVENTS_MAX);
         Ok(Self {
             started: std::time::Instant::now(),
-            peer: Peer::new(peer_config(config), local, rng.fork()),
+            peer: Peer::new(peer_config(config, who), local, rng.fork()),
             store: Store::open(store_config, sink)?,
             torrents: BTreeMap::new(),
             mapping,
             listener,
             egress,
             utp,
+            dht,
             accepting: false,
             connections: HashMap::new(),
             openings: HashMap::new(),
@@ -463,6 +474,11 @@ impl Driver {
             Input::Read(done) => {
                 self.uploads.read(done.conn);
                 self.on_read(now, done);
+            }
+            Input::Found(torrent, addrs) => drop(self.peer.handle_found(now, torrent, &addrs)),
+            Input::Searched(torrent, info_hash, report, asked) => {
+                self.peer.handle_search(now, torrent, info_hash, report);
+                self.news.push_back(News::Searched(report, asked));
             }
             Input::Tracker(torrent, tracker, result) => {
                 self.announces = self.announces.saturating_sub(1);

@@ -41,6 +41,8 @@ impl Driver {
                     web::spawn(self.web.clone(), request, of.info.clone(), self.inbox.clone());
                 }
             }
+            Output::Search { torrent, info_hash, announce } => self.search(torrent, info_hash, announce),
+            Output::DhtNode { addr } => self.dht.iter().for_each(|dht| dht.meet(addr)),
             Output::Banned { addr, reason, .. } => self.news.push_back(News::Banned(addr, reason)),
             Output::TrackerStatus { url, result, .. } => self.news.push_back(News::Tracker(url, result)),
             Output::Event { event, .. } => self.news.push_back(News::Swarm(event)),

@@ -65,6 +65,8 @@ struct Download<'a> {
     writer: Option<Writer>,
     changes: Changes,
     complete: bool,
+    /// Nodes of the DHT, by all look-ups together.
+    nodes_asked: usize,
 }
 
 impl<'a> Download<'a> {
@@ -97,6 +99,7 @@ impl<'a> Download<'a> {
             writer: None,
             changes: Changes::default(),
             complete: false,
+            nodes_asked: 0,
         };
         if download.begin(session, source).await? {
             download.drive(session).await
@@ -159,6 +162,7 @@ impl<'a> Download<'a> {
             peer.add_web_seed(now, torrent, url);
         }
         peer.add_trackers(now, torrent, trackers);
+        peer.search(now, torrent);
         Ok(true)
     }
 
@@ -321,6 +325,10 @@ impl<'a> Download<'a> {
             News::Store(report @ (Report::FileDone { .. } | Report::FileBlocked { .. })) => {
                 self.on_file(session, report)?;
             }
+            News::Searched(report, asked) => {
+                self.nodes_asked += asked;
+                session.report(News::Searched(report, asked));
+            }
             other => session.report(other),
         }
         Ok(())
@@ -445,7 +453,7 @@ impl<'a> Download<'a> {
         let seconds = session.driver.now().since(self.started).as_secs_f64();
         let path = self.request.into.join(&info.name);
         if !self.request.stdout {
-            session.tell(Event::Complete { path, downloaded, seconds });
+            session.tell(Event::Complete { path, downloaded, seconds, sources: session.sources() });
         }
     }
 
@@ -499,6 +507,16 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
+    /// Who was asked for peers, for people.
+    fn asked(&self, session: &Session) -> String {
+        let nodes = counted(self.nodes_asked, "DHT node");
+        match (self.nodes_asked, session.driver.has_dht()) {
+            (0, true) => ", and no DHT node has answered".to_owned(),
+            (0, false) => String::new(),
+            _ => format!(" (asked {nodes})"),
+        }
+    }
+
     fn stalled(&self, session: &Session) -> Failure {
         if let Some(failure) = session.interface_failure() {
             return failure;
@@ -513,9 +531,12 @@ impl<'a> Download<'a> {
             (0, 0) => Failure::new(
                 ExitCode::NotFound,
                 "E_NO_PROVIDERS",
-                format!("nobody who has it was found in {seconds:.0} s"),
+                format!("nobody who has it was found in {seconds:.0} s{}", self.asked(session)),
             )
-            .hint(format!("check the link, or name someone with --peer ADDR:PORT or --tracker URL{again}")),
+            .hint(match session.driver.peer.stats().addresses_refused {
+                0 => format!("check the link, or name someone with --peer ADDR:PORT or --tracker URL{again}"),
+                _ => "only addresses of a local network were named; --allow-local takes those".to_owned(),
+            }),
             (0, known) => Failure::new(ExitCode::Unreachable, "E_UNREACHABLE", unreachable(known))
                 .hint("is the sharer still running, and can this machine reach it? --wait keeps trying"),
             (peers, _) => Failure::new(

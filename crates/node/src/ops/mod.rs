@@ -3,6 +3,8 @@
 mod changes;
 mod code;
 mod create;
+mod daemon;
+mod dht;
 mod doctor;
 mod get;
 mod inspect;
@@ -18,6 +20,8 @@ mod ways;
 mod why;
 
 pub use create::create;
+pub use daemon::daemon;
+pub use dht::{dht_get, dht_lookup, dht_ping, dht_put, dht_status};
 pub use doctor::doctor;
 pub use get::get;
 pub use inspect::inspect;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use peerage_api::Event;
 use peerage_api::error::{ExitCode, Failure};
-use peerage_api::event::{Progress, Stage, Stats};
+use peerage_api::event::{Progress, Sources, Stage, Stats};
 use peerage_api::request::{NodeConfig, ViaPolicy};
 use peerage_base::contact::shown;
 use peerage_base::{Instant, TorrentId};
 use peerage_content::Hashes;
+use peerage_peer::Source;
 use peerage_store::{AddError, AddTorrent, CheckMode, CheckOutcome, PieceSet, Report};
 use peerage_swarm::{Bitfield, Content, Priority};
 
@@ -25,6 +26,9 @@ const TICK: Duration = Duration::from_secs(1);
 const ETA_MAX: Duration = Duration::from_hours(99 * 24);
 /// How long the goodbye to trackers and peers may take.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
+
+/// An announce that is late by less is on its way.
+const LAG_TOLD: Duration = Duration::from_secs(60);
 
 /// A running node with one torrent.
 pub(super) struct Session {
@@ -174,6 +178,9 @@ impl Session {
                     Err(error) => Event::Tracker { url, peers: 0, error: Some(printable(&error)) },
                 }
             }
+            News::Searched(report, nodes) => {
+                Event::Dht { peers: report.peers, nodes, announced: report.stored }
+            }
             News::PortMapped(external, method) => {
                 Event::PortMapped { external: external.to_string(), method: method.to_owned() }
             }
@@ -252,8 +259,29 @@ impl Session {
             seeds: stats.seeds as usize,
             known: self.driver.peer.known(self.torrent).max(peer_stats.half_open),
             eta,
+            sources: self.sources(),
+            announce_lag: self.announce_lag(),
             road: self.driver.busiest_road(self.torrent),
         }
+    }
+
+    /// Who named the peers that are known.
+    pub fn sources(&self) -> Sources {
+        let counts = self.driver.peer.sources(self.torrent);
+        let count = |source| counts.get(&source).copied().unwrap_or_default();
+        Sources {
+            user: count(Source::User),
+            tracker: count(Source::Tracker),
+            dht: count(Source::Dht),
+            pex: count(Source::Pex),
+            incoming: count(Source::Incoming),
+        }
+    }
+
+    /// Seconds for which an announce to the DHT has been due, once they are worth telling.
+    fn announce_lag(&self) -> Option<u64> {
+        let lag = self.driver.peer.announce_lag(self.driver.now(), self.torrent);
+        (lag >= LAG_TOLD).then_some(lag.as_secs())
     }
 
     /// Says goodbye to trackers and peers, and closes the store.
@@ -274,6 +302,7 @@ impl Session {
         if let Some(stats) = stats {
             self.tell(Event::Stats(stats));
         }
+        self.driver.close_dht().await;
         self.driver.go_offline().await;
         self.driver.store.close();
     }

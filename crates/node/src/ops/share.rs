@@ -215,6 +215,7 @@ async fn go_public(session: &mut Session, request: &Share, metainfo: &Metainfo) 
     for addr in peers {
         session.driver.peer.add_peer(now, session.torrent, addr);
     }
+    session.driver.peer.search(now, session.torrent);
     Ok(())
 }
 

@@ -41,6 +41,16 @@ pub(super) async fn open(link: &str, via: ViaPolicy, client: &Client) -> Result<
     }
 }
 
+/// The same for what is at hand: a link, an infohash, a file.
+pub(super) fn open_known(link: &str) -> Result<Source, Failure> {
+    match parse(link)? {
+        Link::Magnet(magnet) => Ok(Source::Magnet(Box::new(magnet))),
+        Link::Path(path) => read_torrent(Path::new(&path), LINK_HINT).map(Box::new).map(Source::Torrent),
+        Link::Url(_) => Err(Failure::new(ExitCode::Usage, "E_LINK", "this is the URL of a torrent")
+            .hint("give a magnet link (in quotes), a .torrent file, or an infohash")),
+    }
+}
+
 /// What `text` is.
 pub(super) fn parse(text: &str) -> Result<Link, Failure> {
     Link::parse(text)

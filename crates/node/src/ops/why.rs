@@ -102,7 +102,8 @@ impl Look {
     ) -> Result<(), Failure> {
         let mut params = TorrentParams::new(self.hashes);
         params.config.fetch = false;
-        params.private = matches!(&source, Source::Torrent(metainfo) if metainfo.info.private);
+        let private = matches!(&source, Source::Torrent(metainfo) if metainfo.info.private);
+        params.private = private;
         let now = session.driver.now();
         session.torrent = session
             .driver
@@ -141,6 +142,10 @@ impl Look {
             peer.add_peer(now, torrent, addr);
         }
         peer.add_trackers(now, torrent, trackers);
+        peer.search(now, torrent);
+        if !private && session.driver.has_dht() {
+            self.record.expect_dht();
+        }
         Ok(())
     }
 
@@ -193,6 +198,7 @@ impl Look {
         match news {
             News::Trace(trace) => self.record.on_trace(trace),
             News::Tracker(url, result) => self.record.on_tracker(&url, result),
+            News::Searched(report, _) => self.record.on_search(report),
             News::Swarm(SwarmEvent::Metadata { info }) => {
                 let info = Info::parse(&info).map_err(|error| {
                     let message = format!("what the link names is not a good torrent: {error}");
@@ -212,6 +218,7 @@ impl Look {
         let served = self.record.met().any(|met| serves(met.chokes, met.pieces));
         let hoping = |met: &peerage_api::why::Met| total.is_none() || (met.pieces > 0 && met.chokes);
         session.driver.is_announcing()
+            || self.record.is_searching()
             || !self.probes.is_empty()
             || self.record.is_trying()
             || (!served && self.record.met().any(hoping))

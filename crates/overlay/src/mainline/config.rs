@@ -15,7 +15,7 @@ pub struct Config {
     pub lookup: LookupConfig,
     /// Nearby ranges in which nodes may be asked that others name.
     pub ranges: Ranges,
-    /// Ask others, answer nobody, be in no table (BEP 43).
+    /// Ask others, answer nobody but a ping of those being asked, be in no table (BEP 43).
     pub read_only: bool,
     /// Nodes whose identifier does not fit their address enter no table, and are asked last (BEP 42).
     pub enforce_ids: bool,

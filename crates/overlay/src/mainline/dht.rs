@@ -161,14 +161,16 @@ impl Dht {
         }
     }
 
-    /// Goes on from a saved table ([`Self::snapshot`]): identifiers and contacts, which are asked
-    /// before they are believed.
+    /// Goes on from a saved table ([`Self::snapshot`]): contacts, which are asked before they are
+    /// believed, and the identifiers, where nobody else uses them (`as_before`) and the node is no
+    /// read-only one.
     ///
     /// # Errors
     /// When `bytes` are no such table; nothing changes then.
-    pub fn restore(&mut self, now: Instant, bytes: &[u8]) -> Result<usize, SnapshotError> {
+    pub fn restore(&mut self, now: Instant, bytes: &[u8], as_before: bool) -> Result<usize, SnapshotError> {
         let (ids, nodes) = snapshot::decode(bytes)?;
-        for (family, id) in self.families.iter_mut().zip(ids) {
+        let ids = ids.filter(|_| as_before && !self.config.read_only);
+        for (family, id) in self.families.iter_mut().zip(ids.into_iter().flatten()) {
             if family.table.is_empty() {
                 *family = Family { bootstrap: family.bootstrap.clone(), ..Family::new(id, &self.config) };
             }
@@ -185,7 +187,8 @@ impl Dht {
         Ok(nodes.len())
     }
 
-    /// The table, to be kept on disk.
+    /// The table, to be kept on disk. A read-only node leaves its identifiers out: what it asked must not
+    /// be known again by them in another run.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let mut nodes = Vec::new();
@@ -193,7 +196,8 @@ impl Dht {
             let good = family.table.entries().filter(|entry| entry.failures == 0);
             nodes.extend(good.take(snapshot::NODES_MAX).map(|entry| node(&entry.contact)));
         }
-        snapshot::encode([self.families[0].id, self.families[1].id], &nodes)
+        let ids = (!self.config.read_only).then(|| [self.families[0].id, self.families[1].id]);
+        snapshot::encode(ids, &nodes)
     }
 
     /// Asks a node whether it is there: `found` in the report says so.
@@ -368,9 +372,14 @@ impl Dht {
             return;
         }
         self.rtt.add(now.since(sent.at));
+        // A read-only node answers to prove its address, and wants to be in no table (BEP 43).
+        let reads_only = self
+            .deferred
+            .get(&sent.to)
+            .is_some_and(|(_, message, _)| matches!(&message.body, Body::Query(query) if query.read_only));
         self.prove(now, sent.to);
         let contact = Contact { key, addr: sent.to };
-        if !self.is_suspect(&contact) && self.config.ranges.allow(sent.to) {
+        if !reads_only && !self.is_suspect(&contact) && self.config.ranges.allow(sent.to) {
             self.families[usize::from(sent.to.is_ipv6())].table.confirm(now, contact);
         }
         self.on_vote(now, sent.to, response.observed);

@@ -41,6 +41,11 @@ impl Pending {
         Self { sent: BTreeMap::new(), deadlines: BTreeSet::new(), timeout, rng }
     }
 
+    /// Whether an answer of this address is awaited.
+    pub(super) fn awaits(&self, from: SocketAddr) -> bool {
+        self.sent.values().any(|sent| sent.to == from)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sent.len()
     }

@@ -19,18 +19,20 @@ pub enum SnapshotError {
     Form,
 }
 
-/// Writes identifiers (IPv4, IPv6) and contacts.
-pub(super) fn encode(ids: [Id; 2], nodes: &[Node]) -> Vec<u8> {
+/// Writes identifiers (IPv4, IPv6), where they are to be kept, and contacts.
+pub(super) fn encode(ids: Option<[Id; 2]>, nodes: &[Node]) -> Vec<u8> {
     let mut encoder = Encoder::new();
     encoder.dict(|dict| {
-        let [v4, v6] = ids;
-        dict.bytes(b"id", &v4.0);
-        dict.bytes(b"id6", &v6.0);
+        if let Some([v4, v6]) = ids {
+            dict.bytes(b"id", &v4.0);
+            dict.bytes(b"id6", &v6.0);
+        }
         dict.entry(b"nodes", |encoder| {
             // As in a reply, a few at a time.
             encoder.list(|list| {
                 for some in nodes.chunks(16) {
-                    let response = Response { id: Some(v4), nodes: some.to_vec(), ..Response::default() };
+                    let response =
+                        Response { id: Some(Key([0; 20])), nodes: some.to_vec(), ..Response::default() };
                     let body = Body::Response(Box::new(response));
                     list.bytes(&Message { transaction: Vec::new(), version: None, body }.encode());
                 }
@@ -42,7 +44,7 @@ pub(super) fn encode(ids: [Id; 2], nodes: &[Node]) -> Vec<u8> {
 }
 
 /// Reads what [`encode`] wrote.
-pub(super) fn decode(bytes: &[u8]) -> Result<([Id; 2], Vec<Node>), SnapshotError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<(Option<[Id; 2]>, Vec<Node>), SnapshotError> {
     let limits = Limits { depth: 4, tokens: 1000, bytes: 1000 * KRPC_BYTES_MAX, strict: true };
     let document = bencode::decode(bytes, limits)?;
     let root = document.root().as_dict().ok_or(SnapshotError::Form)?;
@@ -50,7 +52,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<([Id; 2], Vec<Node>), SnapshotError
         return Err(SnapshotError::Form);
     }
     let id = |name: &[u8]| root.bytes(name).and_then(|id| id.try_into().ok()).map(Key);
-    let ids = id(b"id").zip(id(b"id6")).ok_or(SnapshotError::Form)?;
+    let ids = id(b"id").zip(id(b"id6")).map(Into::into);
     let mut nodes = Vec::new();
     for some in root.list(b"nodes").ok_or(SnapshotError::Form)? {
         let message = peerage_wire::krpc::decode(some.as_bytes().unwrap_or_default());
@@ -60,7 +62,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<([Id; 2], Vec<Node>), SnapshotError
         nodes.extend(response.nodes);
     }
     nodes.truncate(2 * NODES_MAX);
-    Ok((ids.into(), nodes))
+    Ok((ids, nodes))
 }
 
 #[cfg(test)]
@@ -82,14 +84,16 @@ mod tests {
     #[test]
     fn a_table_comes_back() {
         let (ids, nodes) = sample();
-        let (read_ids, mut read) = decode(&encode(ids, &nodes)).unwrap();
-        read.sort_unstable();
-        assert_eq!((read_ids, read), (ids, nodes));
+        for ids in [Some(ids), None] {
+            let (read_ids, mut read) = decode(&encode(ids, &nodes)).unwrap();
+            read.sort_unstable();
+            assert_eq!((read_ids, &read), (ids, &nodes));
+        }
     }
 
     #[test]
     fn every_cut_and_every_flipped_byte_is_an_error_or_a_table() {
-        let bytes = encode(sample().0, &sample().1);
+        let bytes = encode(Some(sample().0), &sample().1);
         for at in 0..bytes.len() {
             assert!(decode(&bytes[..at]).is_err());
             let mut flipped = bytes.clone();

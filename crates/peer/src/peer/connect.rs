@@ -63,15 +63,17 @@ impl Peer {
     pub(super) fn on_connected(&mut self, now: Instant, id: ConnId) {
         let Some(conn) = self.conns.get(id).filter(|conn| conn.stage == Stage::Dialling) else { return };
         let Some(torrent) = conn.torrent.and_then(|torrent| self.torrents.get(&torrent)) else { return };
-        let bytes = self.handshake(torrent.hashes.primary(), torrent.hashes.v2.is_some());
+        let dht = self.has_dht(torrent);
+        let bytes = self.handshake(torrent.hashes.primary(), torrent.hashes.v2.is_some(), dht);
         self.conns.set_greeting(now, id, now + self.config.handshake_timeout);
         self.outputs.push_back(Output::Send { conn: id, bytes });
     }
 
-    fn handshake(&self, info_hash: [u8; 20], v2: bool) -> Vec<u8> {
+    fn handshake(&self, info_hash: [u8; 20], v2: bool, dht: bool) -> Vec<u8> {
         let handshake = Handshake::new(info_hash, self.local.peer_id);
         let handshake = if v2 { handshake.with_v2() } else { handshake };
         let handshake = if self.offers_tls() { handshake.with_tls() } else { handshake };
+        let handshake = if dht { handshake.with_dht() } else { handshake };
         handshake.encode().to_vec()
     }
 
@@ -109,8 +111,10 @@ impl Peer {
             self.close(now, twin.id, CloseReason::Duplicate);
         }
         if !outgoing {
-            let v2 = self.torrents.get(&torrent).is_some_and(|torrent| torrent.hashes.v2.is_some());
-            let bytes = self.handshake(handshake.info_hash, v2);
+            let known = self.torrents.get(&torrent);
+            let v2 = known.is_some_and(|torrent| torrent.hashes.v2.is_some());
+            let dht = known.is_some_and(|torrent| self.has_dht(torrent));
+            let bytes = self.handshake(handshake.info_hash, v2, dht);
             self.outputs.push_back(Output::Send { conn: id, bytes });
         }
         self.conns.set_up(now, id, handshake.peer_id);
@@ -183,6 +187,9 @@ impl Peer {
             && let Some(port) = handshake.port
         {
             self.on_listen_port(now, id, port);
+        }
+        if let Message::Port(port) = message {
+            self.on_dht_port(id, port);
         }
         self.with_swarm(id, |swarm| swarm.handle_message(now, id, message));
     }

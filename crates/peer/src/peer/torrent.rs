@@ -1,6 +1,7 @@
 //! One torrent, as the peer holds it.
 
 use crate::candidates::Candidates;
+use crate::search::Search;
 use crate::trackers::{Progress, Trackers};
 use peerage_base::{InfoHashes, Instant};
 use peerage_swarm::Swarm;
@@ -13,6 +14,8 @@ pub(crate) struct Torrent {
     pub(crate) swarm: Swarm,
     pub(crate) candidates: Candidates,
     pub(crate) trackers: Trackers,
+    /// One for each info hash, once it may be looked for in the DHT.
+    pub(crate) searches: Vec<Search>,
     /// By [`peerage_swarm::WebSeedId`], as the swarm numbered them.
     pub(crate) web_seeds: Vec<(peerage_swarm::WebSeedId, String)>,
     /// When to look for somebody to dial; `None`: there is nobody, or no place.
@@ -45,9 +48,15 @@ impl Torrent {
         self.swarm.has_content() && self.swarm.is_done()
     }
 
+    /// Whether there is something that others can have.
+    pub(crate) fn serves(&self) -> bool {
+        self.swarm.have().is_some_and(|have| !have.is_empty())
+    }
+
     /// When something of it is due.
     pub(crate) fn due_at(&self) -> Option<Instant> {
         let swarm = self.swarm.poll_timeout().map(|(at, _)| at);
-        [swarm, self.trackers.next_at(), self.dial_at].into_iter().flatten().min()
+        let search = self.searches.iter().map(Search::next_at).min();
+        [swarm, self.trackers.next_at(), self.dial_at, search].into_iter().flatten().min()
     }
 }

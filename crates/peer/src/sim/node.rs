@@ -382,7 +382,11 @@ impl Net {
                 _ => {}
             },
             Output::Found { addr, source, refused, .. } => node.found.push((addr, source, refused)),
-            Output::WebRequest { .. } | Output::TrackerStatus { .. } | Output::Greeted { .. } => {}
+            Output::WebRequest { .. }
+            | Output::TrackerStatus { .. }
+            | Output::Greeted { .. }
+            | Output::Search { .. }
+            | Output::DhtNode { .. } => {}
         }
     }
 

@@ -276,6 +276,8 @@ mod tests {
             via: peerage_api::request::ViaPolicy::Any,
             bind: None,
             utp: true,
+            dht: false,
+            bootstrap: Vec::new(),
             io_threads: 1,
             state_dir: "state".into(),
         };

@@ -7,7 +7,7 @@ use peerage_api::why::{Attempt, Found, Met, Obstacle, Origin, Step};
 use peerage_base::ConnId;
 use peerage_base::contact::shown;
 use peerage_net::road::Obstacle as Opening;
-use peerage_peer::{CloseReason, PeerInfo, Source};
+use peerage_peer::{CloseReason, PeerInfo, SearchReport, Source};
 
 use super::super::session::printable;
 use crate::driver::{End, Trace};
@@ -31,6 +31,8 @@ pub(super) struct Record {
     /// Addresses named by each kind of source.
     named: BTreeMap<&'static str, BTreeSet<SocketAddr>>,
     trackers: Vec<Origin>,
+    /// The DHT, where it is asked.
+    dht: Option<Origin>,
     /// Peers beyond [`PEERS_MAX`].
     beyond: BTreeSet<SocketAddr>,
     /// Something new was learned since this was last asked.
@@ -38,6 +40,28 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The DHT will be asked.
+    pub fn expect_dht(&mut self) {
+        self.dht = Some(Origin { kind: name(Source::Dht).to_owned(), ..Origin::default() });
+    }
+
+    /// A look-up in the DHT ended.
+    pub fn on_search(&mut self, report: SearchReport) {
+        let Some(dht) = &mut self.dht else { return };
+        if report.answered == 0 {
+            dht.error = Some("no node has answered".to_owned());
+        } else {
+            dht.peers = Some(dht.peers.unwrap_or_default().max(report.peers));
+            dht.error = None;
+        }
+        self.news = true;
+    }
+
+    /// Whether the DHT was asked, and has not answered yet.
+    pub fn is_searching(&self) -> bool {
+        self.dht.as_ref().is_some_and(|dht| dht.peers.is_none() && dht.error.is_none())
+    }
+
     /// Trackers that will be asked.
     pub fn expect_trackers(&mut self, tiers: &[Vec<String>]) {
         let origin = |url: &String| Origin {
@@ -170,7 +194,9 @@ impl Record {
         };
         origins.push(told(name(Source::User)));
         origins.append(&mut self.trackers);
-        let other = |kind: &&&str| **kind != name(Source::User) && **kind != name(Source::Tracker);
+        origins.extend(self.dht);
+        let apart = [Source::User, Source::Tracker, Source::Dht].map(name);
+        let other = |kind: &&&str| !apart.contains(kind);
         origins.extend(self.named.keys().filter(other).map(|kind| told(kind)));
         (origins, self.peers.into_iter().map(|(_, found)| found).collect(), self.beyond.len())
     }
@@ -241,6 +267,7 @@ fn name(source: Source) -> &'static str {
         Source::Tracker => "tracker",
         Source::Pex => "pex",
         Source::Incoming => "incoming",
+        Source::Dht => "dht",
     }
 }
 

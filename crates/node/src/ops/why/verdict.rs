@@ -22,6 +22,8 @@ const TELLING: [Obstacle; 13] = [
     Obstacle::GoesOn,
 ];
 
+const NO_NODE: &str =
+    "does UDP get through (`peerage doctor`)? --bootstrap ADDR:PORT names a node, --peer ADDR:PORT a peer";
 const NAME_SOMEONE: &str = "name someone who has it with --peer ADDR:PORT, or a tracker with --tracker URL";
 const IS_IT_RUNNING: &str = "is the sharer still running, and is this its newest link?";
 
@@ -199,7 +201,15 @@ fn nobody(why: &Why) -> Conclusion {
     let others = why.sources.iter().any(|origin| !matches!(origin.kind.as_str(), "tracker" | "link"));
     let failed: Vec<_> = trackers.iter().filter(|tracker| tracker.peers.is_none()).collect();
     let (exit, message, advice) = match (trackers.len(), failed.first()) {
-        (0, _) if others => (ExitCode::NotFound, "no peer found".to_owned(), IS_IT_RUNNING),
+        (0, _) if others => {
+            let silent = why.sources.iter().any(|origin| origin.kind == "dht" && origin.peers.is_none());
+            let (exit, what, advice) = if silent {
+                (ExitCode::Unreachable, ": no node of the DHT has answered", NO_NODE)
+            } else {
+                (ExitCode::NotFound, "", IS_IT_RUNNING)
+            };
+            (exit, format!("no peer found{what}"), advice)
+        }
         (0, _) => (
             ExitCode::NotFound,
             "no peer found: the link names no peer and no tracker".to_owned(),
@@ -215,7 +225,11 @@ fn nobody(why: &Why) -> Conclusion {
         (1, _) => (ExitCode::NotFound, "no peer found: the tracker knows nobody".to_owned(), IS_IT_RUNNING),
         (all, _) => (ExitCode::NotFound, format!("no peer found: {all} trackers know nobody"), IS_IT_RUNNING),
     };
-    let code = if exit == ExitCode::NotFound { "E_NO_PROVIDERS" } else { "E_TRACKER" };
+    let code = match exit {
+        ExitCode::NotFound => "E_NO_PROVIDERS",
+        _ if trackers.is_empty() => "E_NO_NODES",
+        _ => "E_TRACKER",
+    };
     conclusion(exit, code, message + &web, advice)
 }
 

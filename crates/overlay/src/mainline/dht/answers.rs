@@ -39,10 +39,12 @@ enum Answer {
 impl Dht {
     /// A query of `len` bytes.
     pub(super) fn on_query(&mut self, now: Instant, from: SocketAddr, message: Message, len: usize) {
-        if self.config.read_only {
+        let Body::Query(query) = &message.body else { return };
+        // To answer nothing at all would be to get no long items: who has one asks first whether we are at
+        // this address.
+        if self.config.read_only && !(query.method == Method::Ping && self.pending.awaits(from)) {
             return;
         }
-        let Body::Query(query) = &message.body else { return };
         let answer = match self.answer(now, from, query) {
             Ok(answer) => answer,
             Err(refusal) => return self.refuse(now, from, message.transaction, refusal, len),

@@ -324,7 +324,8 @@ fn answers_keep_to_the_upload_limit() {
     assert!((150_000..=192_000).contains(&bytes), "{bytes} in 20 seconds");
 }
 
-/// BEP 43: a read-only node says so and answers nobody; others do not take it up.
+/// BEP 43: a read-only node says so and answers nobody but a ping of whom it has asked; others do not take it
+/// up.
 #[test]
 fn read_only_nodes_only_read() {
     let mut reader = node_with(Config { read_only: true, ..Config::default() });
@@ -334,6 +335,10 @@ fn read_only_nodes_only_read() {
     reader.ping(at(0), addr(1));
     let [Output::Send { bytes, .. }] = &drain(&mut reader)[..] else { panic!("a ping") };
     assert!(matches!(krpc::decode(bytes).unwrap().body, Body::Query(query) if query.read_only));
+    for (method, answers) in [(Method::Ping, 1), (Method::FindNode { target: Key([1; 20]) }, 0)] {
+        reader.handle_datagram(at(0), addr(1), &query_of(addr(1), method).encode());
+        assert_eq!(drain(&mut reader).len(), answers);
+    }
     let mut dht = dht();
     dht.handle_datagram(at(0), addr(1), bytes);
     assert_eq!(drain(&mut dht).len(), 1, "an answer and no ping");
