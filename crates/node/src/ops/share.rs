@@ -145,10 +145,32 @@ async fn serve(
         }
     }
     go_public(session, request, &metainfo).await?;
+    tell_link(session, request, &metainfo, offer).await?;
+    while !session.stop.is_requested() {
+        session.turn().await;
+        while let Some(news) = session.driver.news() {
+            session.report(news);
+        }
+        if session.tick() {
+            session.tell(Event::Progress(session.progress(Stage::Seeding)));
+            session.tell(Event::Stats(session.stats()));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the link and tells it, and the code that stands for it.
+async fn tell_link(
+    session: &mut Session,
+    request: &Share,
+    metainfo: &Metainfo,
+    offer: Option<Offer>,
+) -> Result<(), Failure> {
+    let info = &metainfo.info;
     let listen = session.driver.local_addrs();
     let reachable = link::reachable(&listen);
-    let trackers = if session.via == ViaPolicy::Relay { Vec::new() } else { trackers(request, &metainfo) };
-    let mut link = link::magnet(&info, &trackers, &metainfo.web_seeds, &reachable);
+    let trackers = if session.via == ViaPolicy::Relay { Vec::new() } else { trackers(request, metainfo) };
+    let mut link = link::magnet(info, &trackers, &metainfo.web_seeds, &reachable);
     let online = go_online(session).await?;
     let contact = online.or_else(|| session.driver.key().map(Contact::new));
     link.contacts.extend(contact.map(|contact| Contact { tcp: reachable.clone(), ..contact }));
@@ -163,16 +185,6 @@ async fn serve(
     });
     if let Some(offer) = offer {
         offer.serve(link.to_string(), session.sink.clone());
-    }
-    while !session.stop.is_requested() {
-        session.turn().await;
-        while let Some(news) = session.driver.news() {
-            session.report(news);
-        }
-        if session.tick() {
-            session.tell(Event::Progress(session.progress(Stage::Seeding)));
-            session.tell(Event::Stats(session.stats()));
-        }
     }
     Ok(())
 }
