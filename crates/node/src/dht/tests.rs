@@ -71,6 +71,27 @@ impl Node {
         }
     }
 
+    /// Announces until eight nodes have taken it: where all nodes share a busy machine, a look-up may end before its
+    /// answers are read.
+    async fn announce(&self, hash: Id) {
+        let begun = Instant::now();
+        while self.look(Lookup::Announce(hash, Some(7000), true)).await.1.stored < 8 {
+            assert!(begun.elapsed() < LIMIT, "{} announces in vain", self.addr);
+        }
+    }
+
+    /// The same for a look-up, until it finds somebody.
+    async fn first_peers(&self, hash: Id) -> Vec<SocketAddr> {
+        let begun = Instant::now();
+        loop {
+            let peers = self.peers(hash).await;
+            if !peers.is_empty() {
+                return peers;
+            }
+            assert!(begun.elapsed() < LIMIT, "{} finds nobody", self.addr);
+        }
+    }
+
     async fn peers(&self, hash: Id) -> Vec<SocketAddr> {
         let (answers, _) = self.look(Lookup::Peers(hash)).await;
         let addrs = answers.into_iter().filter_map(|answer| match answer {
@@ -109,15 +130,14 @@ async fn what_one_of_twenty_announces_another_finds() {
     let nodes = network(20).await;
     for n in 0..10 {
         let hash = Key([n; 20]);
-        let (_, report) = nodes[usize::from(n)].look(Lookup::Announce(hash, Some(7000), true)).await;
-        assert!(report.stored >= 8, "{report:?}");
+        nodes[usize::from(n)].announce(hash).await;
         let expected = SocketAddr::new(nodes[usize::from(n)].addr.ip(), 7000);
-        assert_eq!(nodes[19 - usize::from(n)].peers(hash).await, [expected]);
+        assert_eq!(nodes[19 - usize::from(n)].first_peers(hash).await, [expected]);
     }
     // Where no port is named, it is that of the datagrams.
     let hash = Key([200; 20]);
     nodes[3].look(Lookup::Announce(hash, None, false)).await;
-    assert_eq!(nodes[4].peers(hash).await, [nodes[3].addr]);
+    assert_eq!(nodes[4].first_peers(hash).await, [nodes[3].addr]);
     assert!(nodes[5].peers(Key([201; 20])).await.is_empty());
 }
 
@@ -143,7 +163,7 @@ async fn a_node_that_only_asks_gets_items_of_every_length() {
 async fn a_node_rejoins_by_what_it_remembers() {
     let mut nodes = network(20).await;
     let hash = Key([9; 20]);
-    nodes[5].look(Lookup::Announce(hash, Some(7000), true)).await;
+    nodes[5].announce(hash).await;
     let bootstrap = nodes.remove(0);
     let dead = bootstrap.addr;
     let mut first_runs = JoinSet::new();
@@ -167,7 +187,7 @@ async fn a_node_rejoins_by_what_it_remembers() {
             let status = node.dht.status().await.unwrap();
             assert_eq!(status.ids[0], id, "it is the one that it was");
             assert!(status.remembered >= 8);
-            assert_eq!(node.peers(hash).await.len(), 1);
+            assert_eq!(node.first_peers(hash).await.len(), 1);
             taken
         });
     }
@@ -248,8 +268,7 @@ async fn five_hundred_nodes_in_one_process() {
     let before = memory_bytes();
     let nodes = network(NODES).await;
     for n in 0..50 {
-        let (_, report) = nodes[n * 7].look(Lookup::Announce(Key([n as u8 * 5; 20]), Some(7000), true)).await;
-        assert!(report.stored >= 8, "{report:?}");
+        nodes[n * 7].announce(Key([n as u8 * 5; 20])).await;
     }
     let each = (memory_bytes() - before) / NODES as u64;
     let nodes = Arc::new(nodes);
