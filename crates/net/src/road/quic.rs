@@ -38,7 +38,7 @@ const CONNECTION_WINDOW: u32 = 4_000_000;
 /// How long a contact may take, from the first packet to the stream.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
 /// How long to wait for the home relay before a link is printed without it.
-const ONLINE_LIMIT: Duration = Duration::from_secs(5);
+const ONLINE_LIMIT: Duration = Duration::from_secs(10);
 /// How long peers are given to hear that we are going.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 

@@ -209,6 +209,11 @@ impl<const N: usize> Lookup<N> {
     /// Whether nothing more is to be asked or awaited.
     #[must_use]
     pub fn is_done(&self) -> bool {
+        // A machine that was held up takes all answers for late: without those there would be none.
+        let count = |state: State| self.asked.values().filter(|asked| asked.state == state).count();
+        if count(State::Answered) < self.config.k && count(State::Late) > 0 {
+            return false;
+        }
         let spent = self.asked.len() >= self.config.asked_max;
         if spent {
             return self.paths.iter().all(|path| path.waiting == 0);

@@ -167,6 +167,30 @@ fn a_late_answer_is_welcome() {
     assert_eq!(lookup.closest(8)[0], world.nodes[0]);
 }
 
+/// After a pause of our own, everybody seems late: who is on the way is waited for.
+#[test]
+fn it_does_not_end_with_nothing_while_answers_are_on_the_way() {
+    let mut rng = Rng::from_number(5);
+    let world = World::new(6, &mut rng);
+    let target = Key::random(&mut rng);
+    let mut lookup = begin(&world.nodes, target, 1);
+    let asked: Vec<_> = std::iter::from_fn(|| {
+        let ask = lookup.poll()?;
+        lookup.late(ask.addr);
+        Some(ask.addr)
+    })
+    .collect();
+    assert_eq!(asked.len(), 6);
+    assert!(!lookup.is_done() && lookup.closest(8).is_empty());
+    for addr in &asked[..5] {
+        lookup.answer(world.answer(*addr, &target).unwrap().0, false, []);
+    }
+    assert!(!lookup.is_done(), "the sixth may come");
+    lookup.fail(asked[5]);
+    assert!(lookup.is_done());
+    assert_eq!(lookup.closest(8).len(), 5);
+}
+
 /// Who names a wrong port of an honest host does not keep us from the right one.
 #[test]
 fn a_host_is_asked_once_unless_it_was_silent() {
