@@ -32,9 +32,6 @@ const PLACES: u16 = 9_999;
 /// How long one contact may take, from the open connection to the end.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long to wait for the relay.
-const RELAY_LIMIT: Duration = Duration::from_secs(10);
-
 /// Letters by which a word of the list is told from all others (BIP 39).
 const PREFIX_LETTERS: usize = 4;
 
@@ -157,9 +154,9 @@ impl Desk {
     /// No relay can be reached.
     pub async fn open(relay: &str, code: Code) -> Result<Self, CodeError> {
         let quic = bind(&code.at(), relay).await?;
-        match timeout(RELAY_LIMIT, quic.contact()).await {
-            Ok(contact) if contact.relay.is_some() => Ok(Self { quic, code }),
-            _ => Err(CodeError::Relay),
+        match quic.contact().await.relay {
+            Some(_) => Ok(Self { quic, code }),
+            None => Err(CodeError::Relay),
         }
     }
 
