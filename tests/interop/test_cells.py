@@ -4,6 +4,8 @@ In the role of leecher, a client that can be told of a peer dials us; the others
 are dialled. As seeds, all are dialled. So both directions of connecting occur.
 """
 
+import shutil
+
 import pytest
 
 from clients.base import wait_for
@@ -77,4 +79,6 @@ def printed_link(peerage, share, world, torrent):
     first = peerage(name="first", port=share.port)
     first.share(world.content, torrent=torrent)
     first.stop()
+    # It is the same peer again, with the key that the link names.
+    shutil.copytree(first.workdir / "home", share.workdir / "home", dirs_exist_ok=True)
     return first.link
