@@ -127,6 +127,10 @@ fn start_log(global: &args::Global) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
-        .with_ansi(!global.no_color && std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(
+            !global.no_color
+                && std::env::var_os("NO_COLOR").is_none()
+                && std::io::IsTerminal::is_terminal(&std::io::stderr()),
+        );
     if global.json { subscriber.json().init() } else { subscriber.init() }
 }

@@ -20,6 +20,7 @@ use peerage_base::Contact;
 use tokio::time::timeout;
 
 use crate::identity::Identity;
+use crate::relay::{ProbeError, probe};
 use crate::road::{Quic, QuicConfig, QuicError};
 pub use exchange::{ExchangeError, LINK_BYTES_MAX};
 
@@ -31,6 +32,9 @@ const PLACES: u16 = 9_999;
 
 /// How long one contact may take, from the open connection to the end.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the sharer may take to answer at all.
+const DIAL_LIMIT: Duration = Duration::from_secs(8);
 
 /// Letters by which a word of the list is told from all others (BIP 39).
 const PREFIX_LETTERS: usize = 4;
@@ -60,10 +64,13 @@ pub enum CodeError {
     #[error(transparent)]
     Quic(#[from] QuicError),
     /// The relay does not answer, or does not let us in.
-    #[error("the relay does not answer, or lets in only those on its list")]
-    Relay,
+    #[error("the relay cannot be used: {0}")]
+    Relay(#[from] ProbeError),
+    /// It was lost.
+    #[error("the relay is not reached any more")]
+    Lost,
     /// Nobody is at the place.
-    #[error("nobody waits at the relay with this code: {0}")]
+    #[error("nobody waits at the relay under this number: {0}")]
     Nobody(io::Error),
     /// Somebody is, and does not know the words, or breaks off.
     #[error(transparent)]
@@ -153,10 +160,12 @@ impl Desk {
     /// # Errors
     /// No relay can be reached.
     pub async fn open(relay: &str, code: Code) -> Result<Self, CodeError> {
-        let quic = bind(&code.at(), relay).await?;
+        let at = code.at();
+        probe(&at, relay).await?;
+        let quic = bind(&at, relay).await?;
         match quic.contact().await.relay {
             Some(_) => Ok(Self { quic, code }),
-            None => Err(CodeError::Relay),
+            None => Err(CodeError::Lost),
         }
     }
 
@@ -167,7 +176,7 @@ impl Desk {
     pub async fn serve(self, link: &str) -> Result<(), CodeError> {
         let mut wrong = 0;
         while wrong < GUESSES_MAX {
-            let incoming = self.quic.accept().await.ok_or(CodeError::Relay)?;
+            let incoming = self.quic.accept().await.ok_or(CodeError::Lost)?;
             let Ok(mut greeted) = incoming.open(false).await else { continue };
             match timeout(EXCHANGE_LIMIT, exchange::give(&mut greeted.stream, &self.code, link)).await {
                 Ok(Ok(())) => {
@@ -191,9 +200,13 @@ pub async fn fetch(relay: &str, code: &Code) -> Result<String, CodeError> {
     let mut seed = [0; 32];
     rand::fill(&mut seed)
         .map_err(|_| ExchangeError::Io(io::Error::other("the system gives no random numbers")))?;
-    let quic = bind(&Identity::from_seed(seed), relay).await?;
+    let identity = Identity::from_seed(seed);
+    probe(&identity, relay).await?;
+    let quic = bind(&identity, relay).await?;
     let at = Contact { relay: Some(relay.to_owned()), ..Contact::new(code.at().id()) };
-    let mut greeted = quic.dial(&at).await.map_err(CodeError::Nobody)?;
+    let dialled = timeout(DIAL_LIMIT, quic.dial(&at)).await;
+    let mut greeted =
+        dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(CodeError::Nobody)?;
     let link = timeout(EXCHANGE_LIMIT, exchange::take(&mut greeted.stream, code)).await;
     let link = link.unwrap_or(Err(ExchangeError::Io(io::ErrorKind::TimedOut.into())));
     quic.close().await;

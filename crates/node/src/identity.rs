@@ -6,9 +6,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use peerage_net::identity::Identity;
+use rustix::fs::{FlockOperation, flock};
 
 /// The file in the state folder.
 const FILE: &str = "identity.key";
+/// Locked by the run that shows the key at a relay.
+const LOCK: &str = "identity.lock";
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,36 @@ pub(crate) fn fresh() -> Result<Identity, IdentityError> {
 /// The key that stays, made at its first use: links name it.
 pub(crate) fn kept(state_dir: &Path) -> Result<Identity, IdentityError> {
     kept_at(&state_dir.join(FILE))
+}
+
+/// Whether this run may show the key that stays at a relay, which serves each key once.
+#[derive(Debug, Default)]
+pub(crate) enum Claim {
+    /// It is not asked for.
+    #[default]
+    None,
+    /// As long as this file is open.
+    Held(#[expect(dead_code, reason = "it is locked while it is open")] fs::File),
+    /// Another run does.
+    Taken,
+}
+
+impl PartialEq for Claim {
+    fn eq(&self, other: &Self) -> bool {
+        core::mem::discriminant(self) == core::mem::discriminant(other)
+    }
+}
+
+/// The key that stays, for a run that shows it at a relay; a fresh one where another run does so already.
+pub(crate) fn claimed(state_dir: &Path) -> Result<(Identity, Claim), IdentityError> {
+    let identity = kept(state_dir)?;
+    let path = state_dir.join(LOCK);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|source| IdentityError::File { path, source })?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok((identity, Claim::Held(file))),
+        Err(_) => Ok((fresh()?, Claim::Taken)),
+    }
 }
 
 /// The key in a file of the user's choice, made at its first use.
@@ -93,6 +126,19 @@ mod tests {
         let [file] = &files[..] else { panic!("{files:?}") };
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_ne!(fresh().unwrap().id(), ids[0]);
+    }
+
+    /// A relay serves each key once: the second run would cut the first one off.
+    #[test]
+    fn one_run_at_a_time_shows_the_key_at_a_relay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, claim) = claimed(dir.path()).unwrap();
+        let (second, other) = claimed(dir.path()).unwrap();
+        assert!(matches!(claim, Claim::Held(_)) && matches!(other, Claim::Taken));
+        assert_ne!(first.id(), second.id());
+        drop(claim);
+        let (third, claim) = claimed(dir.path()).unwrap();
+        assert!(matches!(claim, Claim::Held(_)) && third.id() == first.id());
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub enum Report {
         written: bool,
         /// No room on the disk, or the quota is used up: pause, and try again when there is room.
         full: bool,
+        /// It is not permitted.
+        denied: bool,
         /// In words, with the path.
         error: String,
     },

@@ -96,14 +96,16 @@ fn push_written(reports: &mut Vec<Report>, turn: &Turn, begin: u32, len: u32, re
 }
 
 pub(crate) fn write_failed(torrent: &Torrent, piece: u32, begin: u32, len: u32, error: &io::Error) -> Report {
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
     let (full, error) = (is_full(error), error.to_string());
-    Report::Failed { torrent: torrent.id, piece, begin, len, written: false, full, error }
+    Report::Failed { torrent: torrent.id, piece, begin, len, written: false, full, denied, error }
 }
 
 /// All writes of the piece were answered before its judging began.
 fn verify_failed(torrent: &Torrent, piece: u32, len: u32, error: &io::Error) -> Report {
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
     let (full, error) = (is_full(error), error.to_string());
-    Report::Failed { torrent: torrent.id, piece, begin: 0, len, written: true, full, error }
+    Report::Failed { torrent: torrent.id, piece, begin: 0, len, written: true, full, denied, error }
 }
 
 fn verify(turn: &mut Turn, digests: bool, buffer: &mut Vec<u8>, reports: &mut Vec<Report>) {

@@ -57,7 +57,12 @@ impl Context {
         node.utp = network.utp.unwrap_or(node.utp);
         node.dht = network.dht.unwrap_or(node.dht);
         if !network.bootstrap.is_empty() {
-            node.bootstrap.clone_from(&network.bootstrap);
+            node.bootstrap = network
+                .bootstrap
+                .iter()
+                .flat_map(|seeds| seeds.split_whitespace())
+                .map(str::to_owned)
+                .collect();
         }
         node.via = network.via.unwrap_or(node.via);
         node.bind = network.bind.clone().or(node.bind);

@@ -45,7 +45,7 @@ use peerage_wire::handshake::Handshake;
 use tokio::sync::mpsc;
 
 use crate::dht::Dht;
-use crate::identity::{self, IdentityError};
+use crate::identity::{self, Claim, IdentityError};
 use crate::inbox::Inbox;
 use opening::Opening;
 pub(crate) use trace::{End, Trace};
@@ -166,6 +166,8 @@ pub(crate) struct Driver {
     key: Option<PeerId>,
     tls: Option<Tls>,
     quic: Option<quic::Road>,
+    /// Kept as long as the node runs.
+    claim: Claim,
     /// For keys and paddings of encrypted starts.
     rng: Rng,
     uploads: Uploads,
@@ -215,13 +217,8 @@ struct Link {
 impl Driver {
     /// Opens the port and starts the threads.
     pub(crate) fn start(config: &NodeConfig, who: Who) -> Result<Self, StartError> {
-        let Proof { key, tls, quic } = prove(config, who)?;
+        let Proof { key, tls, quic, claim } = prove(config, who)?;
         let egress = config.bind.as_deref().map(Egress::by).transpose()?.unwrap_or_default();
-        let listener = match config.listen {
-            _ if config.via == ViaPolicy::Relay => Listener::none(),
-            Some(addr) => Listener::bind(addr, &egress)?,
-            None => Listener::bind_any(config.port, &egress)?,
-        };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(StartError::Entropy)?;
         let mut rng = Rng::new(seed);
@@ -235,7 +232,7 @@ impl Driver {
             state_dir: Some(config.state_dir.join("torrents")),
             ..StoreConfig::default()
         };
-        let utp = Utp::open(config, &listener.local_addrs(), &egress, &mut rng);
+        let (listener, utp) = utp::listen(config, &egress, &mut rng)?;
         let dht = dht::start(config, who, &utp).map_err(StartError::Entropy)?;
         let mapping = mapping::start(config, &listener.local_addrs());
         let local = peerage_peer::Local {
@@ -269,6 +266,7 @@ impl Driver {
             key,
             tls,
             quic,
+            claim,
             rng,
             uploads: Uploads::start(config.io_threads, &inbox).map_err(StartError::Thread)?,
             writes: Writes::default(),
@@ -295,6 +293,15 @@ impl Driver {
     }
 
     /// Who this node is on roads that prove it.
+    pub(crate) fn udp_failure(&self) -> Option<&str> {
+        self.utp.failure()
+    }
+
+    /// Whether another run at a relay had our key already, so that this one shows another.
+    pub(crate) fn has_borrowed_key(&self) -> bool {
+        self.claim == Claim::Taken
+    }
+
     pub(crate) fn key(&self) -> Option<PeerId> {
         self.key
     }
@@ -580,19 +587,22 @@ struct Proof {
     key: Option<PeerId>,
     tls: Option<Tls>,
     quic: Option<quic::Road>,
+    claim: Claim,
 }
 
 fn prove(config: &NodeConfig, who: Who) -> Result<Proof, StartError> {
-    let identity = match (config.tls, who) {
+    let relayed = !config.relays.is_empty() && config.via != ViaPolicy::Direct && config.bind.is_none();
+    let (identity, claim) = match (config.tls, who) {
         (TlsPolicy::Off, _) => return Ok(Proof::default()),
-        (_, Who::Known) => identity::kept(&config.state_dir)?,
-        (_, Who::Anyone) => identity::fresh()?,
+        (_, Who::Known) if relayed => identity::claimed(&config.state_dir)?,
+        (_, Who::Known) => (identity::kept(&config.state_dir)?, Claim::None),
+        (_, Who::Anyone) => (identity::fresh()?, Claim::None),
     };
     let tls = Tls::new(&identity).map_err(|error| StartError::Tls(error.to_string()))?;
     let key = Some(identity.id());
     // Its sockets are the library's, and cannot be bound to an interface.
     let quic = config.bind.is_none().then(|| quic::Road::new(identity, config));
-    Ok(Proof { key, tls: Some(tls), quic })
+    Ok(Proof { key, tls: Some(tls), quic, claim })
 }
 
 /// Our id in handshakes (BEP 20): client, version, random.

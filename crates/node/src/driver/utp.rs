@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use peerage_api::request::NodeConfig;
+use peerage_api::request::{NodeConfig, ViaPolicy};
 use peerage_base::Rng;
 use peerage_net::egress::Egress;
+use peerage_net::road::{ListenError, Listener};
 use peerage_net::udp::Socket;
 use peerage_net::utp::{Config, UtpSocket, UtpStream};
 
@@ -15,26 +16,54 @@ use super::dht;
 #[derive(Default)]
 pub(super) struct Utp {
     sockets: Vec<Arc<UtpSocket>>,
+    /// Why one of them did not open.
+    failure: Option<String>,
+}
+
+/// Opens the ports, for TCP and for UDP. Where the user chose none, and the usual one is taken for either,
+/// both move to a free one.
+pub(super) fn listen(
+    config: &NodeConfig,
+    egress: &Egress,
+    rng: &mut Rng,
+) -> Result<(Listener, Utp), ListenError> {
+    let listener = match config.listen {
+        _ if config.via == ViaPolicy::Relay => Listener::none(),
+        Some(addr) => Listener::bind(addr, egress)?,
+        None => Listener::bind_any(config.port, egress)?,
+    };
+    let utp = Utp::open(config, &listener.local_addrs(), egress, rng);
+    if utp.failure.is_none() || config.listen.is_some() {
+        return Ok((listener, utp));
+    }
+    let listener = Listener::bind_any(0, egress)?;
+    let utp = Utp::open(config, &listener.local_addrs(), egress, rng);
+    Ok((listener, utp))
 }
 
 impl Utp {
     /// Opens the ports of TCP for UDP too, where something needs them. One that is taken costs uTP and the
     /// DHT, and nothing else.
-    pub(super) fn open(config: &NodeConfig, addrs: &[SocketAddr], egress: &Egress, rng: &mut Rng) -> Self {
+    fn open(config: &NodeConfig, addrs: &[SocketAddr], egress: &Egress, rng: &mut Rng) -> Self {
         if !config.utp && !dht::is_on(config) {
             return Self::default();
         }
         // Who wants the DHT alone takes no connections over uTP.
         let connections_max = if config.utp { Config::default().connections_max } else { 0 };
         let settings = Config { connections_max, ..Config::default() };
-        let open = |addr: &SocketAddr| match Socket::bind(*addr, egress) {
-            Ok(socket) => Some(Arc::new(UtpSocket::spawn(socket, settings, rng.fork()))),
-            Err(error) => {
-                tracing::warn!(%error, "no uTP and no DHT");
-                None
+        let mut utp = Self::default();
+        for addr in addrs {
+            match Socket::bind(*addr, egress) {
+                Ok(socket) => utp.sockets.push(Arc::new(UtpSocket::spawn(socket, settings, rng.fork()))),
+                Err(error) => utp.failure = Some(error.to_string()),
             }
-        };
-        Self { sockets: addrs.iter().filter_map(open).collect() }
+        }
+        utp
+    }
+
+    /// Why there is less than there should be.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// The sockets.

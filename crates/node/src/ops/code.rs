@@ -29,7 +29,9 @@ fn relay(config: &NodeConfig) -> Result<&str, Failure> {
 fn failure(error: &CodeError) -> Failure {
     let (exit, hint) = match error {
         CodeError::Quic(_) => (ExitCode::Unclassified, "`peerage doctor` tells more"),
-        CodeError::Relay => (ExitCode::Unreachable, "`peerage doctor --relay URL` tells more"),
+        CodeError::Relay(_) | CodeError::Lost => {
+            (ExitCode::Unreachable, "`peerage doctor --relay URL` tells more")
+        }
         CodeError::Nobody(_) => (
             ExitCode::NotFound,
             "is the share still running, at the same relay (--relay), and the number right? A code is for one use",

@@ -303,13 +303,15 @@ impl<'a> Download<'a> {
                 }
                 self.room_check = Some(session.driver.now() + ROOM_INTERVAL);
             }
-            News::Store(Report::Failed { full: false, error, .. }) => {
-                return Err(Failure::new(
-                    ExitCode::Unclassified,
-                    "E_DISK",
-                    format!("the disk failed: {error}"),
-                )
-                .hint(format!("mend it, then go on with: {}", self.request.resume_command)));
+            News::Store(Report::Failed { full: false, denied, error, .. }) => {
+                let failure = if denied {
+                    Failure::new(ExitCode::Denied, "E_DENIED", error)
+                } else {
+                    Failure::new(ExitCode::Unclassified, "E_DISK", format!("the disk failed: {error}"))
+                };
+                return Err(
+                    failure.hint(format!("mend it, then go on with: {}", self.request.resume_command))
+                );
             }
             News::Store(report @ (Report::Lost { .. } | Report::Rechecked { .. })) => {
                 let known = match &report {
@@ -537,6 +539,12 @@ impl<'a> Download<'a> {
                 0 => format!("check the link, or name someone with --peer ADDR:PORT or --tracker URL{again}"),
                 _ => "only addresses of a local network were named; --allow-local takes those".to_owned(),
             }),
+            (0, known) if session.stats().downloaded > 0 => Failure::new(
+                ExitCode::Timeout,
+                "E_STALLED",
+                format!("nobody is left who serves: {}", unreachable(known)),
+            )
+            .hint(format!("what is here is kept; go on with: {}{again}", self.request.resume_command)),
             (0, known) => Failure::new(ExitCode::Unreachable, "E_UNREACHABLE", unreachable(known))
                 .hint("is the sharer still running, and can this machine reach it? --wait keeps trying"),
             (peers, _) => Failure::new(

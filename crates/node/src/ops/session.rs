@@ -58,6 +58,14 @@ impl Session {
         ways::check(config)?;
         let driver = Driver::start(config, who)?;
         ways::tell(config, &sink);
+        if let Some(error) = driver.udp_failure() {
+            let message = format!("{error}: no uTP and no DHT there");
+            sink(Event::Warning { message });
+        }
+        if driver.has_borrowed_key() {
+            let message = "another run shows this machine's key at its relay, which serves each key once: this one has a key of its own, which its link names".to_owned();
+            sink(Event::Warning { message });
+        }
         let next_tick = driver.now() + TICK;
         let upload_slots = config.upload_slots;
         let (via, interface) = (config.via, Interface::new());
