@@ -42,8 +42,8 @@ pub(crate) enum Claim {
     /// It is not asked for.
     #[default]
     None,
-    /// As long as this file is open.
-    Held(#[expect(dead_code, reason = "it is locked while it is open")] fs::File),
+    /// As long as these files are open, one for each relay.
+    Held(#[expect(dead_code, reason = "they are locked while they are open")] Vec<fs::File>),
     /// Another run does.
     Taken,
 }
@@ -54,16 +54,23 @@ impl PartialEq for Claim {
     }
 }
 
-/// The key that stays, for a run that shows it at a relay; a fresh one where another run does so already.
-pub(crate) fn claimed(state_dir: &Path) -> Result<(Identity, Claim), IdentityError> {
+/// The key that stays, for a run that shows it at these relays; a fresh one where another run does so at
+/// one of them.
+pub(crate) fn claimed(state_dir: &Path, relays: &[String]) -> Result<(Identity, Claim), IdentityError> {
     let identity = kept(state_dir)?;
-    let path = state_dir.join(LOCK);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|source| IdentityError::File { path, source })?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok((identity, Claim::Held(file))),
-        Err(_) => Ok((fresh()?, Claim::Taken)),
+    let mut files = Vec::new();
+    for relay in relays {
+        let place = relay.split('#').next().unwrap_or_default();
+        let name: String = place.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let path = state_dir.join(format!("{LOCK}.{}", name.get(..100).unwrap_or(&name)));
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|source| IdentityError::File { path, source })?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok((fresh()?, Claim::Taken));
+        }
+        files.push(file);
     }
+    Ok((identity, Claim::Held(files)))
 }
 
 /// The key in a file of the user's choice, made at its first use.
@@ -132,12 +139,15 @@ mod tests {
     #[test]
     fn one_run_at_a_time_shows_the_key_at_a_relay() {
         let dir = tempfile::tempdir().unwrap();
-        let (first, claim) = claimed(dir.path()).unwrap();
-        let (second, other) = claimed(dir.path()).unwrap();
+        let at = |port: u16| [format!("https://192.0.2.1:{port}#KEY")];
+        let (first, claim) = claimed(dir.path(), &at(1)).unwrap();
+        let (second, other) = claimed(dir.path(), &at(1)).unwrap();
+        let (elsewhere, free) = claimed(dir.path(), &at(2)).unwrap();
+        assert!(elsewhere.id() == first.id() && matches!(free, Claim::Held(_)));
         assert!(matches!(claim, Claim::Held(_)) && matches!(other, Claim::Taken));
         assert_ne!(first.id(), second.id());
         drop(claim);
-        let (third, claim) = claimed(dir.path()).unwrap();
+        let (third, claim) = claimed(dir.path(), &at(1)).unwrap();
         assert!(matches!(claim, Claim::Held(_)) && third.id() == first.id());
     }
 

@@ -594,7 +594,7 @@ fn prove(config: &NodeConfig, who: Who) -> Result<Proof, StartError> {
     let relayed = !config.relays.is_empty() && config.via != ViaPolicy::Direct && config.bind.is_none();
     let (identity, claim) = match (config.tls, who) {
         (TlsPolicy::Off, _) => return Ok(Proof::default()),
-        (_, Who::Known) if relayed => identity::claimed(&config.state_dir)?,
+        (_, Who::Known) if relayed => identity::claimed(&config.state_dir, &config.relays)?,
         (_, Who::Known) => (identity::kept(&config.state_dir)?, Claim::None),
         (_, Who::Anyone) => (identity::fresh()?, Claim::None),
     };
