@@ -6,7 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use peerage_net::identity::Identity;
-use rustix::fs::{FlockOperation, flock};
+
+use crate::lock;
 
 /// The file in the state folder.
 const FILE: &str = "identity.key";
@@ -48,12 +49,6 @@ pub(crate) enum Claim {
     Taken,
 }
 
-impl PartialEq for Claim {
-    fn eq(&self, other: &Self) -> bool {
-        core::mem::discriminant(self) == core::mem::discriminant(other)
-    }
-}
-
 /// The key that stays, for a run that shows it at these relays; a fresh one where another run does so at
 /// one of them.
 pub(crate) fn claimed(state_dir: &Path, relays: &[String]) -> Result<(Identity, Claim), IdentityError> {
@@ -62,13 +57,12 @@ pub(crate) fn claimed(state_dir: &Path, relays: &[String]) -> Result<(Identity, 
     for relay in relays {
         let place = relay.split('#').next().unwrap_or_default();
         let name: String = place.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let path = state_dir.join(format!("{LOCK}.{}", name.get(..100).unwrap_or(&name)));
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(|source| IdentityError::File { path, source })?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Ok((fresh()?, Claim::Taken));
+        let name = format!("{LOCK}.{}", name.get(..100).unwrap_or(&name));
+        match lock::take(state_dir, &name) {
+            Ok(file) => files.push(file),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok((fresh()?, Claim::Taken)),
+            Err(source) => return Err(IdentityError::File { path: state_dir.join(name), source }),
         }
-        files.push(file);
     }
     Ok((identity, Claim::Held(files)))
 }

@@ -17,6 +17,7 @@ mod driver;
 mod identity;
 mod inbox;
 mod link;
+mod lock;
 mod ops;
 mod stop;
 

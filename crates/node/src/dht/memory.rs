@@ -1,10 +1,10 @@
 //! The routing table between runs: one file, which one process at a time writes.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::PathBuf;
 
-use rustix::fs::{FlockOperation, flock};
+use crate::lock;
 
 /// The file in the state folder, and that whose lock says who writes it.
 const FILE: &str = "dht.nodes";
@@ -23,7 +23,9 @@ pub(super) struct Memory {
 impl Memory {
     /// Opens the memory in `dir`. A folder that cannot be used costs the memory, and nothing else.
     pub(super) fn open(dir: PathBuf) -> Self {
-        let lock = lock(&dir).inspect_err(|error| tracing::debug!(%error, "DHT nodes are not saved")).ok();
+        let lock = lock::take(&dir, LOCK)
+            .inspect_err(|error| tracing::debug!(%error, "DHT nodes are not saved"))
+            .ok();
         Self { dir, lock }
     }
 
@@ -60,13 +62,6 @@ impl Memory {
             tracing::warn!(%error, "the DHT nodes cannot be saved");
         }
     }
-}
-
-fn lock(dir: &Path) -> io::Result<File> {
-    fs::create_dir_all(dir)?;
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -299,7 +299,7 @@ impl Driver {
 
     /// Whether another run at a relay had our key already, so that this one shows another.
     pub(crate) fn has_borrowed_key(&self) -> bool {
-        self.claim == Claim::Taken
+        matches!(self.claim, Claim::Taken)
     }
 
     pub(crate) fn key(&self) -> Option<PeerId> {

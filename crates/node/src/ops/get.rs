@@ -110,7 +110,6 @@ impl<'a> Download<'a> {
 
     /// Adds the torrent to the node. `false` when the user stopped it.
     async fn begin(&mut self, session: &mut Session, source: Source) -> Result<bool, Failure> {
-        let now = session.driver.now();
         let (hashes, private) = match &source {
             Source::Torrent(metainfo) => (metainfo.info.hashes, metainfo.info.private),
             Source::Magnet(magnet) => (magnet.hashes, false),
@@ -118,11 +117,7 @@ impl<'a> Download<'a> {
         let mut params = TorrentParams::new(hashes);
         params.private = private;
         params.config.upload_slots = session.upload_slots;
-        session.torrent = session
-            .driver
-            .peer
-            .add_torrent(now, params)
-            .map_err(|error| Failure::new(ExitCode::Unclassified, "E_TORRENT", error.to_string()))?;
+        session.add_torrent(params)?;
         let (contacts, named, mut trackers, web_seeds) = match source {
             Source::Torrent(metainfo) => {
                 let hashes = metainfo.hashes();
@@ -151,18 +146,10 @@ impl<'a> Download<'a> {
             () = pass(left) => return Err(time_is_up(session, self.request)),
         };
         let now = session.driver.now();
-        let (peer, torrent) = (&mut session.driver.peer, session.torrent);
-        for contact in &contacts {
-            peer.add_contact(now, torrent, contact);
-        }
-        for addr in addrs {
-            peer.add_peer(now, torrent, addr);
-        }
         for url in web_seeds {
-            peer.add_web_seed(now, torrent, url);
+            session.driver.peer.add_web_seed(now, session.torrent, url);
         }
-        peer.add_trackers(now, torrent, trackers);
-        peer.search(now, torrent);
+        session.look_for_peers(&contacts, addrs, trackers);
         Ok(true)
     }
 

@@ -10,9 +10,9 @@ use peerage_api::error::{ExitCode, Failure};
 use peerage_api::event::{Progress, Sources, Stage, Stats};
 use peerage_api::request::{NodeConfig, ViaPolicy};
 use peerage_base::contact::shown;
-use peerage_base::{Instant, TorrentId};
+use peerage_base::{Contact, Instant, TorrentId};
 use peerage_content::Hashes;
-use peerage_peer::Source;
+use peerage_peer::{Source, TorrentParams};
 use peerage_store::{AddError, AddTorrent, CheckMode, CheckOutcome, PieceSet, Report};
 use peerage_swarm::{Bitfield, Content, Priority};
 
@@ -71,6 +71,36 @@ impl Session {
         let (via, interface) = (config.via, Interface::new());
         let torrent = TorrentId(0);
         Ok(Self { driver, torrent, sink, stop, wanted: 0, upload_slots, via, interface, next_tick })
+    }
+
+    /// Adds the torrent that this session is about.
+    pub fn add_torrent(&mut self, params: TorrentParams) -> Result<(), Failure> {
+        let now = self.driver.now();
+        let added = self.driver.peer.add_torrent(now, params);
+        let failure = |error: peerage_peer::AddError| {
+            Failure::new(ExitCode::Unclassified, "E_TORRENT", error.to_string())
+        };
+        self.torrent = added.map_err(failure)?;
+        Ok(())
+    }
+
+    /// Begins to look for peers: those that are named, and those that trackers and the DHT name.
+    pub fn look_for_peers(
+        &mut self,
+        contacts: &[Contact],
+        addrs: impl IntoIterator<Item = SocketAddr>,
+        trackers: Vec<Vec<String>>,
+    ) {
+        let now = self.driver.now();
+        let (peer, torrent) = (&mut self.driver.peer, self.torrent);
+        for contact in contacts {
+            peer.add_contact(now, torrent, contact);
+        }
+        for addr in addrs {
+            peer.add_peer(now, torrent, addr);
+        }
+        peer.add_trackers(now, torrent, trackers);
+        peer.search(now, torrent);
     }
 
     pub fn tell(&self, event: Event) {

@@ -111,15 +111,10 @@ async fn serve(
     let Prepared { metainfo, place, check } = prepared;
     let info = Arc::clone(&metainfo.info);
     let hashes = Arc::new(metainfo.hashes());
-    let now = session.driver.now();
     let mut params = TorrentParams::new(info.hashes);
     params.private = info.private;
     params.config.upload_slots = session.upload_slots;
-    session.torrent = session
-        .driver
-        .peer
-        .add_torrent(now, params)
-        .map_err(|error| Failure::new(ExitCode::Unclassified, "E_TORRENT", error.to_string()))?;
+    session.add_torrent(params)?;
     let add = AddTorrent {
         id: session.torrent,
         hashes: Arc::clone(&hashes),

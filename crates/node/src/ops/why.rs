@@ -104,12 +104,7 @@ impl Look {
         params.config.fetch = false;
         let private = matches!(&source, Source::Torrent(metainfo) if metainfo.info.private);
         params.private = private;
-        let now = session.driver.now();
-        session.torrent = session
-            .driver
-            .peer
-            .add_torrent(now, params)
-            .map_err(|error| Failure::new(ExitCode::Unclassified, "E_TORRENT", error.to_string()))?;
+        session.add_torrent(params)?;
         let (contacts, named, mut trackers, web_seeds) = match source {
             Source::Torrent(metainfo) => {
                 self.web_seeds = seeds(&metainfo.web_seeds);
@@ -133,16 +128,7 @@ impl Look {
         let peers: Vec<String> = named.into_iter().chain(asked.peers.iter().cloned()).collect();
         let addrs = resolve(&peers, session.via, &session.sink).await;
         session.driver.accept_peers();
-        let now = session.driver.now();
-        let (peer, torrent) = (&mut session.driver.peer, session.torrent);
-        for contact in &contacts {
-            peer.add_contact(now, torrent, contact);
-        }
-        for addr in addrs {
-            peer.add_peer(now, torrent, addr);
-        }
-        peer.add_trackers(now, torrent, trackers);
-        peer.search(now, torrent);
+        session.look_for_peers(&contacts, addrs, trackers);
         if !private && session.driver.has_dht() {
             self.record.expect_dht();
         }

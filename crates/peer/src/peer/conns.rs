@@ -54,6 +54,13 @@ pub(crate) struct Conn {
     host: IpAddr,
 }
 
+impl Conn {
+    /// Whether the other end is at this address, or listens there.
+    pub(crate) fn is_at(&self, addr: SocketAddr) -> bool {
+        self.addr == addr || self.listen == Some(addr)
+    }
+}
+
 /// The table.
 #[derive(Debug, Default)]
 pub(crate) struct Conns {

@@ -73,11 +73,8 @@ impl Peer {
 
     /// A peer asks for another: both are told where the other is.
     fn introduce(&mut self, torrent: TorrentId, from: ConnId, target: SocketAddr) {
-        let it = |conn: &&Conn| {
-            conn.stage == Stage::Up
-                && conn.torrent == Some(torrent)
-                && (conn.addr == target || conn.listen == Some(target))
-        };
+        let it =
+            |conn: &&Conn| conn.stage == Stage::Up && conn.torrent == Some(torrent) && conn.is_at(target);
         let found = self.conns.iter().find(it).map(|conn| conn.id);
         let asking = self.conns.get(from).and_then(endpoint);
         let Some(known) = self.torrents.get_mut(&torrent) else { return };
@@ -99,10 +96,8 @@ impl Peer {
     /// We are introduced: the other end opens a connection at the same moment.
     fn punch(&mut self, now: Instant, torrent: TorrentId, from: ConnId, endpoint: SocketAddr) {
         let Some(teller) = self.conns.get(from).map(|conn| addr::host(conn.addr.ip())) else { return };
-        let there = |conn: &Conn| {
-            conn.torrent == Some(torrent) && (conn.addr == endpoint || conn.listen == Some(endpoint))
-        };
         let endpoint = addr::canonical(endpoint);
+        let there = |conn: &Conn| conn.torrent == Some(torrent) && conn.is_at(endpoint);
         if !self.config.utp
             || self.conns.iter().any(there)
             || self.refusal(now, endpoint, Source::Pex).is_some()
