@@ -12,7 +12,7 @@ macro_rules! scenarios {
     };
 }
 
-scenarios!["kademlia", "kademlia-churn", "kademlia-liars", "kademlia-partition"];
+scenarios!["kademlia", "kademlia-churn", "kademlia-liars", "kademlia-partition", "mainline"];
 
 /// A scenario's text by its name.
 #[must_use]

@@ -16,6 +16,7 @@
 //! [`Context::is_honest`] are there for that, and for nothing else.
 
 pub mod kademlia;
+pub mod mainline;
 
 use crate::NodeId;
 use crate::report::Report;
@@ -31,6 +32,9 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 pub trait Protocol: Sized {
     /// One participant.
     type Node;
+
+    /// What readers of its figures must know; empty where there is nothing.
+    const NOTE: &'static str = "";
 
     /// A protocol for a scenario. `roles` says who is honest; a protocol in which attackers choose where they are may
     /// reorder it.
@@ -112,7 +116,8 @@ const fn entry<P: Protocol>(info: &'static Info) -> Entry {
 }
 
 /// The protocols.
-pub const PROTOCOLS: &[Entry] = &[entry::<kademlia::Kademlia>(&kademlia::INFO)];
+pub const PROTOCOLS: &[Entry] =
+    &[entry::<kademlia::Kademlia>(&kademlia::INFO), entry::<mainline::Mainline>(&mainline::INFO)];
 
 /// A protocol by its name.
 #[must_use]

@@ -140,7 +140,8 @@ pub fn prepare<P: Protocol>(
     mut inputs: Inputs,
 ) -> Result<(Sim<P>, Vec<String>), ScenarioError> {
     let mut rng = Rng::from_number(scenario.seed);
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> =
+        Some(P::NOTE).filter(|note| !note.is_empty()).map(str::to_owned).into_iter().collect();
     let mut roles = roles(scenario, &mut rng);
     let protocol = P::new(scenario, &mut roles, &mut rng)?;
     let latency = latency(scenario, inputs.files.remove("latency.file"), &mut rng, &mut notes)?;

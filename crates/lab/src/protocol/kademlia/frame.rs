@@ -152,6 +152,7 @@ pub fn decode(bytes: &[u8]) -> Option<Message<'_>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test knows its lengths")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
