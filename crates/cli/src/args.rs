@@ -449,6 +449,27 @@ pub enum LabCommand {
         #[command(flatten)]
         options: LabRun,
     },
+    /// Run several scenarios, and show their figures side by side
+    Compare {
+        /// Scenario files, or names
+        #[arg(value_name = "SCENARIO", required = true, num_args = 2..)]
+        scenarios: Vec<String>,
+        /// What differs from the scenarios, and where the page goes.
+        #[command(flatten)]
+        options: LabRun,
+    },
+    /// Draw faults at random, over whole peers, and check that nothing breaks; exits with 8 when something does
+    SwarmTest {
+        /// From this seed on, up to but without that one
+        #[arg(long, value_name = "A..B", default_value = "0..20", value_parser = parse_seeds)]
+        seeds: std::ops::Range<u64>,
+    },
+    /// Run published experiments again: prints a page with their numbers and ours
+    Reproduce {
+        /// Nodes, instead of the papers' numbers
+        #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+        nodes: usize,
+    },
     /// List the scenarios and the protocols
     List,
     /// Tell how a protocol works, and what can be set
@@ -498,6 +519,11 @@ pub(crate) fn parse_seed(text: &str) -> Result<String, String> {
         }
         _ => Err("is not an address such as 192.0.2.7:6881 or dht.example.org:6881".to_owned()),
     }
+}
+
+fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let range = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
+    range.filter(|range| !range.is_empty()).ok_or_else(|| "is not a range of seeds such as 0..100".to_owned())
 }
 
 /// A tracker that the user names: a typing error must not become a part of links and torrents.
