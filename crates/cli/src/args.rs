@@ -124,7 +124,7 @@ pub struct Network {
     #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// A peer to connect to; may be repeated
-    #[arg(long = "peer", value_name = "ADDR:PORT")]
+    #[arg(long = "peer", value_name = "ADDR:PORT", value_parser = parse_peer)]
     pub peers: Vec<String>,
     /// A tracker to announce to; may be repeated
     #[arg(long = "tracker", value_name = "URL", value_parser = parse_tracker)]
@@ -526,11 +526,19 @@ fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
     range.filter(|range| !range.is_empty()).ok_or_else(|| "is not a range of seeds such as 0..100".to_owned())
 }
 
-/// A tracker that the user names: a typing error must not become a part of links and torrents.
+/// A peer: where it is, or who it is and where, as links name it (`x.pg`).
+fn parse_peer(text: &str) -> Result<String, String> {
+    if peerage_node::is_contact(text) {
+        return Ok(text.to_owned());
+    }
+    parse_seed(text)
+}
+
 fn parse_relay(text: &str) -> Result<String, String> {
     peerage_node::check_relay(text).map(|()| text.to_owned())
 }
 
+/// A tracker that the user names: a typing error must not become a part of links and torrents.
 fn parse_tracker(text: &str) -> Result<String, String> {
     if peerage_node::is_tracker_url(text) {
         Ok(text.to_owned())
@@ -542,6 +550,16 @@ fn parse_tracker(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_is_an_address_or_a_contact() {
+        let parse = |peer| Cli::try_parse_from(["peerage", "get", "a", "--peer", peer]);
+        let key = "a".repeat(52);
+        assert!(parse("192.0.2.7:6881").is_ok() && parse("host.example:1").is_ok());
+        assert!(parse("foo").unwrap_err().to_string().contains("192.0.2.7:6881"));
+        assert!(parse(&format!("{key},udp/192.0.2.7:6881")).is_ok());
+        assert!(parse(&format!("{key},udp/192.0.2.7:0")).is_err());
+    }
 
     #[test]
     fn a_tracker_must_be_a_url() {

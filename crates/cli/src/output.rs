@@ -78,10 +78,14 @@ impl Output {
                     self.say(&format!("the other side says `peerage get {code}`, with the same relay; once"));
                     self.say(&format!("the link: {link}"));
                 }
+                let at = if listen.is_empty() {
+                    "by relay".to_owned()
+                } else {
+                    format!("on {}", listen.join(", "))
+                };
                 self.say(&format!(
-                    "serving {name} ({}) on {}; anyone with the link can get it; Ctrl-C stops",
+                    "serving {name} ({}) {at}; anyone with the link can get it; Ctrl-C stops",
                     units::size(*total),
-                    listen.join(", ")
                 ));
             }
             Event::CodeUsed => self.say("the code was used; the share goes on for whoever has the link"),
@@ -97,11 +101,15 @@ impl Output {
                 let rate = (*downloaded as f64 / seconds.max(0.001)) as u64;
                 let sources = sources.to_string();
                 let peers = if sources.is_empty() { sources } else { format!("; peers: {sources}") };
-                self.say(&format!(
-                    "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
-                    units::size(*downloaded),
-                    units::size(rate)
-                ));
+                if *downloaded == 0 {
+                    self.say("complete and verified: all of it was there");
+                } else {
+                    self.say(&format!(
+                        "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
+                        units::size(*downloaded),
+                        units::size(rate)
+                    ));
+                }
             }
             Event::PeerBanned { addr, reason } => self.say(&format!("banned {addr}: {reason}")),
             Event::Paused { reason } => self.say(&format!("paused: {reason}")),

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub use ops::{
     Outcome, check_relay, create, daemon, dht_get, dht_lookup, dht_ping, dht_put, dht_status, doctor, get,
-    inspect, is_tracker_url, relay, share, tracker, verify, why,
+    inspect, is_code, is_contact, is_tracker_url, relay, share, tracker, verify, why,
 };
 use peerage_api::Event;
 pub use stop::Stop;

@@ -19,6 +19,7 @@ mod verify;
 mod ways;
 mod why;
 
+pub use code::is_code;
 pub use create::create;
 pub use daemon::daemon;
 pub use dht::{dht_get, dht_lookup, dht_ping, dht_put, dht_status};
@@ -26,6 +27,7 @@ pub use doctor::doctor;
 pub use get::get;
 pub use inspect::inspect;
 pub use relay::{check_relay, relay};
+pub use session::is_contact;
 pub use share::share;
 pub use tracker::{is_tracker_url, tracker};
 pub use verify::verify;
