@@ -97,6 +97,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Tell for one link who was found, who was reached, and why not
     Why(Why),
+    /// Run protocols on a simulated internet, and look at what happens
+    Lab(Lab),
     /// Show where configuration, state and downloads are kept
     Paths,
     /// Show or check the configuration
@@ -427,6 +429,71 @@ pub struct Relay {
     pub client_limit: u64,
 }
 
+/// `peerage lab`.
+#[derive(Debug, Args)]
+pub struct Lab {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LabCommand,
+}
+
+/// `peerage lab …`.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Run a scenario; exits with 8 when something that it expects does not hold
+    Run {
+        /// A scenario file, or the name of one (see `peerage lab list`)
+        #[arg(value_name = "SCENARIO")]
+        scenario: String,
+        /// What differs from the scenario, and where the report goes.
+        #[command(flatten)]
+        options: LabRun,
+    },
+    /// Run several scenarios, and show their figures side by side
+    Compare {
+        /// Scenario files, or names
+        #[arg(value_name = "SCENARIO", required = true, num_args = 2..)]
+        scenarios: Vec<String>,
+        /// What differs from the scenarios, and where the page goes.
+        #[command(flatten)]
+        options: LabRun,
+    },
+    /// Draw faults at random, over whole peers, and check that nothing breaks; exits with 8 when something does
+    SwarmTest {
+        /// From this seed on, up to but without that one
+        #[arg(long, value_name = "A..B", default_value = "0..20", value_parser = parse_seeds)]
+        seeds: std::ops::Range<u64>,
+    },
+    /// Run published experiments again: prints a page with their numbers and ours
+    Reproduce {
+        /// Nodes, instead of the papers' numbers
+        #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+        nodes: usize,
+    },
+    /// List the scenarios and the protocols
+    List,
+    /// Tell how a protocol works, and what can be set
+    Explain {
+        /// Its name
+        #[arg(value_name = "PROTOCOL")]
+        protocol: String,
+    },
+}
+
+/// Options of a run in the lab.
+#[derive(Clone, Debug, Args)]
+pub struct LabRun {
+    /// Where all chance comes from: the same seed gives the same run [default: the scenario's]
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Nodes [default: the scenario's]
+    #[arg(long, value_name = "NUMBER")]
+    pub nodes: Option<usize>,
+    /// Write report.json, tables and a page with charts into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
 /// `peerage config`.
 #[derive(Debug, Args)]
 pub struct Config {
@@ -452,6 +519,11 @@ pub(crate) fn parse_seed(text: &str) -> Result<String, String> {
         }
         _ => Err("is not an address such as 192.0.2.7:6881 or dht.example.org:6881".to_owned()),
     }
+}
+
+fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let range = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
+    range.filter(|range| !range.is_empty()).ok_or_else(|| "is not a range of seeds such as 0..100".to_owned())
 }
 
 /// A peer: where it is, or who it is and where, as links name it (`x.pg`).
