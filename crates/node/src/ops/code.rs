@@ -83,7 +83,7 @@ impl Offer {
 ///
 /// # Errors
 /// A code with a misspelt word, one that nobody answers to, or `stop`.
-pub(super) async fn resolve(
+pub(crate) async fn resolve(
     text: &str,
     config: &NodeConfig,
     stop: &Stop,
