@@ -65,14 +65,22 @@ pub enum Event {
     },
     /// The daemon serves.
     DaemonReady {
-        /// UDP addresses that it listens on.
+        /// Addresses at which it listens for peers and for the DHT.
         listen: Vec<String>,
         /// Addresses at which others can begin (`--bootstrap`).
         reachable: Vec<String>,
-        /// Its identifier in the network of IPv4, in hexadecimal.
+        /// Its identifier in the DHT of IPv4, in hexadecimal; empty: it takes no part.
         node_id: String,
-        /// The same in the network of IPv6.
+        /// The same of IPv6.
         node_id_v6: String,
+        /// UNIX socket of the control API.
+        socket: PathBuf,
+        /// URL of the control API; absent: it is on the socket alone.
+        api: Option<String>,
+        /// Opens the page, once.
+        login: Option<String>,
+        /// Transfers that were there from earlier runs.
+        transfers: usize,
     },
     /// How the daemon's part in the DHT does; about once a minute.
     DhtStatus {
@@ -244,6 +252,7 @@ impl std::fmt::Display for Sources {
 
 /// How a peer is connected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Road {
     /// What the peer wire runs on.
     pub kind: RoadKind,
@@ -255,6 +264,7 @@ pub struct Road {
 
 /// What the peer wire runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RoadKind {
     /// TCP.

@@ -52,6 +52,29 @@ pub struct Get {
     pub resume_command: String,
 }
 
+/// Run a node that stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Daemon {
+    /// Where the control API listens besides its socket; a free port of 127.0.0.1 near the usual one when absent.
+    pub api: Option<SocketAddr>,
+    /// The control API may listen where other machines reach it, unencrypted.
+    pub insecure: bool,
+    /// Names by which the control API may be called besides this machine's own.
+    pub hosts: Vec<String>,
+    /// Folder of the API's socket.
+    pub runtime_dir: PathBuf,
+    /// Where downloads go unless they say otherwise.
+    pub downloads: PathBuf,
+    /// Downloads at a time; 0 is unlimited.
+    pub downloads_max: u32,
+    /// A complete transfer pauses at this ratio; 0: never.
+    pub ratio_goal: f64,
+    /// A complete transfer pauses when it was served for so many seconds; 0: never.
+    pub seeding_goal: u64,
+    /// Every setting, to be shown.
+    pub settings: Vec<crate::control::Setting>,
+}
+
 /// Store a text in the DHT.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DhtPut {

@@ -85,8 +85,30 @@ pub enum Command {
     Inspect(Inspect),
     /// Check whether data on disk is what a .torrent file describes
     Verify(Verify),
-    /// Run a node that stays: it serves the DHT, and nothing else yet
+    /// Run a node that stays: it downloads, shares, serves the DHT, and is steered through its API
     Daemon(Daemon),
+    /// Show how the daemon is doing
+    Status(Reach),
+    /// List the daemon's transfers
+    Ls(List),
+    /// Show the peers of a transfer of the daemon
+    Peers(Which),
+    /// Pause a transfer of the daemon, or all, for some time or until it is resumed
+    Pause(Pause),
+    /// Go on with a transfer that was paused, or stopped by a failure
+    Resume(Resume),
+    /// Remove a transfer from the daemon
+    Rm(Remove),
+    /// Move the files of a transfer into another folder
+    Move(MoveTo),
+    /// Show or change what the daemon uses at most
+    Limits(Limit),
+    /// Follow what happens in the daemon
+    Events(Reach),
+    /// Tell by the exit code whether the daemon is well
+    Health(Reach),
+    /// List, make and revoke what permits programs to use the API
+    Token(Token),
     /// Ask the DHT: who has a torrent, what is stored, whether a node is there
     Dht(Dht),
     /// Run a small tracker, HTTP and UDP on one port
@@ -187,12 +209,179 @@ pub struct DhtNetwork {
 /// `peerage daemon`.
 #[derive(Debug, Args)]
 pub struct Daemon {
+    /// Address and port of the control API, besides its socket [default: 127.0.0.1:7732, or a free port]
+    #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_API")]
+    pub api: Option<SocketAddr>,
+    /// Let the control API listen where other machines reach it, though what it says is not encrypted
+    #[arg(long)]
+    pub api_insecure: bool,
+    /// Where downloads go unless they say otherwise [default: get.folder, else ~/Downloads]
+    #[arg(short, long = "output", value_name = "DIR")]
+    pub output: Option<PathBuf>,
     /// Network options.
     #[command(flatten)]
-    pub network: DhtNetwork,
-    /// Serve the DHT: on or off [default: on]
-    #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_DHT")]
-    pub dht: Option<bool>,
+    pub network: Network,
+}
+
+/// Which daemon.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Daemon options")]
+pub struct Reach {
+    /// API of the daemon, as it prints it [default: the socket of the one in the same folders]
+    #[arg(long, value_name = "URL", env = "PEERAGE_API_URL", global = true)]
+    pub api: Option<String>,
+    /// File with a token [default: the daemon's own in the same folders]
+    #[arg(long, value_name = "FILE", env = "PEERAGE_TOKEN_FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+}
+
+/// `peerage ls`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only those whose name contains it, or whose id begins with it
+    pub text: Option<String>,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// A transfer of the daemon.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Name of the transfer, its id, or the beginning of it
+    pub transfer: String,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage pause`.
+#[derive(Debug, Args)]
+pub struct Pause {
+    /// Name or id of the transfer, and how long, such as 2h; the time alone pauses everything
+    #[arg(value_name = "TRANSFER|TIME", num_args = 0..=2)]
+    pub what: Vec<String>,
+    /// Everything
+    #[arg(long)]
+    pub all: bool,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+impl Pause {
+    /// The transfer (`None`: all) and the time.
+    pub fn meant(&self) -> anyhow::Result<(Option<String>, Option<Duration>)> {
+        let time = |text: &str| {
+            parse_duration(text).ok().filter(|_| {
+                text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(['s', 'm', 'h', 'd'])
+            })
+        };
+        let usage = |message: &str| {
+            use peerage_api::error::{ExitCode, Failure};
+            Failure::new(ExitCode::Usage, "E_USAGE", message)
+                .hint("as in `peerage pause NAME`, `peerage pause NAME 2h`, `peerage pause 2h`, `peerage pause --all`")
+        };
+        match (self.what.as_slice(), self.all) {
+            ([], true) => Ok((None, None)),
+            ([one], _) if time(one).is_some() => Ok((None, time(one))),
+            ([one], false) => Ok((Some(one.clone()), None)),
+            ([one, two], false) => match time(two) {
+                Some(time) => Ok((Some(one.clone()), Some(time))),
+                None => Err(usage(&format!("`{two}` is not a time")).into()),
+            },
+            _ => Err(usage("say what to pause").into()),
+        }
+    }
+}
+
+/// `peerage resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Name or id of the transfer
+    #[arg(required_unless_present = "all")]
+    pub transfer: Option<String>,
+    /// Everything that is not paused itself
+    #[arg(long, conflicts_with = "transfer")]
+    pub all: bool,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage rm`.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// Name or id of the transfer
+    pub transfer: String,
+    /// Delete its files, too; those of a share are never deleted
+    #[arg(long)]
+    pub data: bool,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage move`.
+#[derive(Debug, Args)]
+pub struct MoveTo {
+    /// Name or id of the transfer
+    pub transfer: String,
+    /// The new folder
+    pub folder: PathBuf,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage limits`.
+#[derive(Debug, Args)]
+pub struct Limit {
+    /// Bytes per second to peers, such as 2MB/s, or off
+    #[arg(long, value_name = "RATE")]
+    pub upload: Option<String>,
+    /// Bytes per second from peers, or off
+    #[arg(long, value_name = "RATE")]
+    pub download: Option<String>,
+    /// Downloads at a time; 0: unlimited
+    #[arg(long, value_name = "NUMBER")]
+    pub downloads: Option<u64>,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage token …`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// List tokens
+    Ls,
+    /// Make a token and print its secret, once
+    New {
+        /// What it is for
+        name: String,
+        /// What it permits: read, control or admin
+        #[arg(long, default_value = "control")]
+        scope: peerage_api::control::Scope,
+    },
+    /// Take a token's rights away
+    Revoke {
+        /// Its id, as `peerage token ls` shows it
+        id: String,
+    },
+    /// Print a link that opens the daemon's page once
+    Url,
 }
 
 /// `peerage dht`.
@@ -282,6 +471,9 @@ pub struct Share {
     /// Send each piece once before any twice, as the first seed of a large crowd (BEP 16)
     #[arg(long)]
     pub super_seeding: bool,
+    /// Stay in the foreground, also where a daemon runs
+    #[arg(long)]
+    pub here: bool,
     /// Print a short code to say aloud, such as 4711-orbit-walnut, instead of the link: `peerage get CODE` takes
     /// it once, where both sides name the same relay (--relay)
     #[arg(long)]
@@ -306,6 +498,9 @@ pub struct Get {
     /// Fetch from the start to the end, rather than rare parts first
     #[arg(long)]
     pub sequential: bool,
+    /// Stay in the foreground, also where a daemon runs
+    #[arg(long)]
+    pub here: bool,
     /// Write the content to stdout, in order, as it arrives (one file; see --select); the content is also
     /// kept in the folder
     #[arg(long)]

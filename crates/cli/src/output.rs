@@ -149,12 +149,17 @@ impl Output {
                 let _ = write_stdout(&format!("{}\n", urls.join("\n")));
                 self.say("relay ready; share with --relay URL; Ctrl-C stops");
             }
-            Event::DaemonReady { listen, reachable, node_id, .. } => {
+            Event::DaemonReady { listen, reachable, node_id, socket, api, login, transfers, .. } => {
                 let _ = write_stdout(&format!("{}\n", reachable.join("\n")));
-                self.say(&format!(
-                    "serving the DHT as {node_id} on {}; others begin here with --bootstrap; Ctrl-C stops",
-                    listen.join(", ")
-                ));
+                self.say(&format!("{} on {}", counted(*transfers, "transfer"), listen.join(", ")));
+                if !node_id.is_empty() {
+                    self.say(&format!("serving the DHT as {node_id}; others begin here with --bootstrap"));
+                }
+                self.say(&format!("API on {}", socket.display()));
+                if let (Some(api), Some(login)) = (api, login) {
+                    self.say(&format!("and on {api}; open it in a browser, once, with {login}"));
+                }
+                self.say("ready; Ctrl-C stops");
             }
             _ => {}
         }

@@ -73,7 +73,10 @@ pub(super) fn drive<T>(
 
 /// `peerage share`: 0 when it was ended by Ctrl-C or SIGTERM, which is how a share ends; 130 or 143 when
 /// that was before it had printed its link.
-pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
+pub fn share(mut context: Context, args: Share) -> anyhow::Result<ExitCode> {
+    if let Some(code) = super::handover::share(&mut context, &args)? {
+        return Ok(code);
+    }
     let config = context.node_config(&args.network)?;
     let request = request::Share {
         paths: args.paths,
@@ -93,7 +96,7 @@ pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
 }
 
 /// `peerage get`: 0 when complete and verified, 7 when it was interrupted and can go on.
-pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
+pub fn get(mut context: Context, args: Get) -> anyhow::Result<ExitCode> {
     if args.stdout && context.global.json {
         let message = "with --stdout the content goes to stdout, where --json would print its events";
         return Err(Failure::new(ExitCode::Usage, "E_USAGE", message)
@@ -107,7 +110,10 @@ pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
         (_, Some(time)) => Some(time).filter(|time| !time.is_zero()),
         (_, None) => settings.stall_timeout(),
     };
-    let into = args.output.or_else(|| settings.download_folder()).unwrap_or_else(|| ".".into());
+    let into = args.output.clone().or_else(|| settings.download_folder()).unwrap_or_else(|| ".".into());
+    if let Some(code) = super::handover::get(&mut context, &args, &into, stall_timeout)? {
+        return Ok(code);
+    }
     let request = request::Get {
         link: args.link,
         into,

@@ -63,6 +63,11 @@ impl Driver {
         dht.look(lookup, Box::new(answers));
     }
 
+    /// How the DHT is doing, where there is one.
+    pub(crate) async fn dht_status(&self) -> Option<dht::Status> {
+        self.dht.as_ref()?.status().await
+    }
+
     /// Whether there is a DHT to ask.
     pub(crate) fn has_dht(&self) -> bool {
         self.dht.is_some()

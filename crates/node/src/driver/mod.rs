@@ -91,13 +91,13 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum News {
     /// From a torrent's machine.
-    Swarm(Event),
+    Swarm(TorrentId, Event),
     /// From the store, what concerns the user.
     Store(Report),
     /// A peer was banned.
     Banned(SocketAddr, String),
     /// A tracker answered, or why not.
-    Tracker(String, Result<usize, String>),
+    Tracker(TorrentId, String, Result<usize, String>),
     /// A look-up in the DHT ended: how, and how many nodes were asked.
     Searched(SearchReport, usize),
     /// The router leads a port here: its outer address, and how it was asked.
@@ -320,6 +320,26 @@ impl Driver {
         };
         let busiest = peers.iter().max_by_key(moved)?;
         self.connections.get(&busiest.conn).map(Link::road)
+    }
+
+    /// How a connection is made.
+    pub(crate) fn road(&self, conn: ConnId) -> Option<Road> {
+        self.connections.get(&conn).map(Link::road)
+    }
+
+    /// A piece layer came from peers (BEP 52): the store judges by it from now on.
+    pub(crate) fn add_layer(&mut self, torrent: TorrentId, root: [u8; 32], layer: &[[u8; 32]]) {
+        let Some(torrent) = self.torrents.get_mut(&torrent) else { return };
+        let mut hashes = Hashes::clone(&torrent.hashes);
+        let files = hashes.info().layout.files().iter().enumerate();
+        let of_root: Vec<usize> =
+            files.filter(|(_, file)| file.root == Some(root)).map(|(index, _)| index).collect();
+        for file in of_root {
+            // The machine has checked the layer against the root.
+            let _ = hashes.set_layer(file, layer);
+        }
+        torrent.hashes = Arc::new(hashes);
+        torrent.store.set_hashes(Arc::clone(&torrent.hashes));
     }
 
     /// Whether announces are under way.

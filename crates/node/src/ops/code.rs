@@ -97,7 +97,7 @@ pub(super) fn begins_as_code(text: &str) -> bool {
 ///
 /// # Errors
 /// A code with a misspelt word, one that nobody answers to, or `stop`.
-pub(super) async fn resolve(
+pub(crate) async fn resolve(
     text: &str,
     config: &NodeConfig,
     stop: &Stop,

@@ -1,5 +1,7 @@
 //! `peerage dht`: questions to the mainline DHT, each by a node of its own that lives as long as the question.
 
+mod alone;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
@@ -14,8 +16,8 @@ use peerage_wire::bencode::{self, Encoder, Limits};
 use peerage_wire::krpc::{Id, Signed};
 use tokio::sync::mpsc;
 
+use super::io_failure;
 use super::source::{self, Source};
-use super::{daemon, io_failure};
 use crate::dht::{Answer, Dht, Lookup, Status};
 use crate::{Stop, identity};
 
@@ -192,7 +194,7 @@ pub async fn dht_ping(addr: &str, config: NodeConfig, stop: Stop) -> Result<DhtP
 }
 
 /// A node's state in the types of the API.
-pub(super) fn status_reply(status: &Status, listen: &[SocketAddr]) -> DhtStatus {
+pub(crate) fn status_reply(status: &Status, listen: &[SocketAddr]) -> DhtStatus {
     let network = status.network.map(|nodes| nodes.map(|nodes| nodes.round() as u64));
     DhtStatus {
         schema_version: SCHEMA_VERSION,
@@ -226,9 +228,9 @@ async fn brief<T>(
     stop: &Stop,
     question: impl AsyncFnOnce(&Node) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let sockets = daemon::open(config, 0)?;
+    let sockets = alone::open(config, 0)?;
     let listen = sockets.iter().map(|socket| socket.local_addr()).collect();
-    let node = Node { dht: daemon::start(config, sockets, true)?, listen };
+    let node = Node { dht: alone::start(config, sockets, true)?, listen };
     let result = tokio::select! {
         result = question(&node) => result,
         () = stop.requested() => {

@@ -271,7 +271,7 @@ impl<'a> Download<'a> {
 
     async fn on_news(&mut self, session: &mut Session, news: News) -> Result<(), Failure> {
         match news {
-            News::Swarm(SwarmEvent::Metadata { info }) => {
+            News::Swarm(_, SwarmEvent::Metadata { info }) => {
                 let info = Info::parse(&info).map_err(|error| {
                     Failure::new(
                         ExitCode::Integrity,
@@ -283,9 +283,11 @@ impl<'a> Download<'a> {
                 // A stop during the check is seen by the loop.
                 self.open(session, hashes).await?;
             }
-            News::Swarm(SwarmEvent::PieceDone { piece }) => self.tell_writer(piece),
-            News::Swarm(SwarmEvent::PieceLayer { root, layer }) => session.add_layer(root, &layer),
-            News::Swarm(SwarmEvent::Paused { reason: PauseReason::DiskFull }) => {
+            News::Swarm(_, SwarmEvent::PieceDone { piece }) => self.tell_writer(piece),
+            News::Swarm(_, SwarmEvent::PieceLayer { root, layer }) => {
+                session.driver.add_layer(session.torrent, root, &layer)
+            }
+            News::Swarm(_, SwarmEvent::Paused { reason: PauseReason::DiskFull }) => {
                 if self.room_check.is_none() {
                     let folder = self.request.into.display();
                     let reason =
@@ -637,7 +639,7 @@ fn start_writer(
 }
 
 /// Bytes that may still be written to the disk of `folder`; none when it cannot be told.
-fn free_bytes(folder: &Path) -> u64 {
+pub(crate) fn free_bytes(folder: &Path) -> u64 {
     rustix::fs::statvfs(folder).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 

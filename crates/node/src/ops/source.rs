@@ -18,7 +18,7 @@ pub(super) const LINK_HINT: &str =
 pub(super) const TORRENT_HINT: &str = "check the path; this must be a .torrent file";
 
 /// What is known before any peer was asked.
-pub(super) enum Source {
+pub(crate) enum Source {
     /// Everything.
     Torrent(Box<Metainfo>),
     /// The hashes and where to ask.
@@ -26,7 +26,7 @@ pub(super) enum Source {
 }
 
 /// Finds out what `link` is, and reads the torrent where it is one.
-pub(super) async fn open(link: &str, via: ViaPolicy, client: &Client) -> Result<Source, Failure> {
+pub(crate) async fn open(link: &str, via: ViaPolicy, client: &Client) -> Result<Source, Failure> {
     match parse(link)? {
         Link::Magnet(magnet) => Ok(Source::Magnet(Box::new(magnet))),
         Link::Path(path) => read_named(&path).map(Box::new).map(Source::Torrent),
@@ -52,7 +52,7 @@ pub(super) fn open_known(link: &str) -> Result<Source, Failure> {
 }
 
 /// What `text` is.
-pub(super) fn parse(text: &str) -> Result<Link, Failure> {
+pub(crate) fn parse(text: &str) -> Result<Link, Failure> {
     Link::parse(text)
         .map_err(|error| Failure::new(ExitCode::Usage, "E_LINK", error.to_string()).hint(LINK_HINT))
 }
@@ -102,7 +102,7 @@ pub(super) fn read_torrent(path: &Path, hint: &str) -> Result<Metainfo, Failure>
     parse_torrent(&name, &bytes)
 }
 
-fn parse_torrent(name: &str, bytes: &[u8]) -> Result<Metainfo, Failure> {
+pub(crate) fn parse_torrent(name: &str, bytes: &[u8]) -> Result<Metainfo, Failure> {
     if bytes.len() > TORRENT_FILE_BYTES_MAX {
         return Err(Failure::new(
             ExitCode::Integrity,

@@ -183,9 +183,9 @@ impl Look {
     fn on_news(&mut self, session: &mut Session, news: News) -> Result<(), Failure> {
         match news {
             News::Trace(trace) => self.record.on_trace(trace),
-            News::Tracker(url, result) => self.record.on_tracker(&url, result),
+            News::Tracker(_, url, result) => self.record.on_tracker(&url, result),
             News::Searched(report, _) => self.record.on_search(report),
-            News::Swarm(SwarmEvent::Metadata { info }) => {
+            News::Swarm(_, SwarmEvent::Metadata { info }) => {
                 let info = Info::parse(&info).map_err(|error| {
                     let message = format!("what the link names is not a good torrent: {error}");
                     Failure::new(ExitCode::Integrity, "E_TORRENT", message)
