@@ -216,6 +216,9 @@ pub struct Progress {
 pub struct Sources {
     /// The user or the link.
     pub user: usize,
+    /// They themselves, on the local network.
+    #[serde(default)]
+    pub lan: usize,
     /// Trackers.
     pub tracker: usize,
     /// The DHT.
@@ -231,6 +234,7 @@ impl std::fmt::Display for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let counts = [
             (self.user, "named"),
+            (self.lan, "on the local network"),
             (self.tracker, "from trackers"),
             (self.dht, "from the DHT"),
             (self.pex, "from peers"),

@@ -267,6 +267,8 @@ pub struct NodeConfig {
     pub utp: bool,
     /// Whether peers are looked for in the mainline DHT.
     pub dht: bool,
+    /// Whether peers are looked for on the local network (BEP 14).
+    pub local_discovery: bool,
     /// Where the DHT begins when nobody is known: `HOST:PORT`.
     pub bootstrap: Vec<String>,
     /// By which ways peers are met.

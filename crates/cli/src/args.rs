@@ -155,6 +155,9 @@ pub struct Network {
     /// Look for peers in the DHT, and answer others there: on or off [default: on]
     #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_DHT")]
     pub dht: Option<bool>,
+    /// Do not look for peers on the local network, nor answer others there
+    #[arg(long, env = "PEERAGE_NO_LAN", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub no_lan: bool,
     /// A node of the DHT to begin at, instead of the usual ones; may be repeated
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_seed)]
     pub bootstrap: Vec<String>,

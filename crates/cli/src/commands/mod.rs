@@ -56,6 +56,7 @@ impl Context {
         node.tls = network.tls.unwrap_or(node.tls);
         node.utp = network.utp.unwrap_or(node.utp);
         node.dht = network.dht.unwrap_or(node.dht);
+        node.local_discovery &= !network.no_lan;
         if !network.bootstrap.is_empty() {
             node.bootstrap = network
                 .bootstrap
