@@ -49,6 +49,19 @@ pub enum Event {
         /// Bytes of content.
         total: u64,
     },
+    /// The torrent stands as the newest under a key, in the DHT; told each time that it is renewed.
+    Published {
+        /// What the user calls the key.
+        name: String,
+        /// The public key in hexadecimal.
+        public_key: String,
+        /// The link that leads to whatever is newest under it (BEP 46).
+        link: String,
+        /// The version.
+        seq: i64,
+        /// Nodes that keep it.
+        nodes: usize,
+    },
     /// The short code was used: it stands for nothing any more.
     CodeUsed,
     /// The tracker serves.

@@ -21,6 +21,8 @@ pub struct Share {
     pub super_seeding: bool,
     /// Hand the link over by a short code too.
     pub code: bool,
+    /// Name of the key under which it is published as its newest torrent (BEP 46).
+    pub publish: Option<String>,
 }
 
 /// Get what a link, a torrent file or an infohash names.

@@ -80,7 +80,10 @@ fn link_as_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
         let hash = matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let torrent =
             text.ends_with(".torrent") && (std::path::Path::new(text).exists() || text.contains("://"));
-        text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:")) || hash || torrent
+        text.starts_with("peerage:")
+            || text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:"))
+            || hash
+            || torrent
     };
     if arguments.get(1).is_some_and(is_link) {
         arguments.insert(1, "get".into());

@@ -84,6 +84,10 @@ impl Output {
                     listen.join(", ")
                 ));
             }
+            Event::Published { name, link, seq, nodes, .. } => self.say(&format!(
+                "published under `{name}` as version {seq}, at {}; who follows it: {link}",
+                counted(*nodes, "node")
+            )),
             Event::CodeUsed => self.say("the code was used; the share goes on for whoever has the link"),
             Event::TrackerReady { .. } | Event::RelayReady { .. } | Event::DaemonReady { .. } => {
                 self.ready(&event);

@@ -2,6 +2,7 @@
 
 mod dht;
 mod doctor;
+mod key;
 mod local;
 mod settings;
 mod transfer;
@@ -83,6 +84,8 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Get(args) => transfer::get(context, args),
         Command::Daemon(args) => dht::daemon(context, &args),
         Command::Dht(args) => dht::dht(&context, args),
+        Command::Publish(args) => key::publish(context, args),
+        Command::Key(args) => key::key(&context, args),
         Command::Tracker(args) => transfer::tracker(context, &args),
         Command::Relay(args) => transfer::relay(context, &args),
         Command::Create(args) => local::create(context, args),

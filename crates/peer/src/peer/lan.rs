@@ -60,7 +60,7 @@ impl Peer {
     /// Announces a torrent if that is due, and others with it that soon are.
     pub(super) fn announce_lan(&mut self, now: Instant, id: TorrentId) {
         let due_at = |torrent: &Torrent| torrent.lan.as_ref().map(LanSchedule::next_at);
-        if !self.torrents.get(&id).and_then(due_at).is_some_and(|at| at <= now) {
+        if self.torrents.get(&id).and_then(due_at).is_none_or(|at| at > now) {
             return;
         }
         let soon = |torrent: &&TorrentId| {
