@@ -84,10 +84,7 @@ impl Output {
                     listen.join(", ")
                 ));
             }
-            Event::Published { name, link, seq, nodes, .. } => self.say(&format!(
-                "published under `{name}` as version {seq}, at {}; who follows it: {link}",
-                counted(*nodes, "node")
-            )),
+            Event::Published { .. } => self.published(&event),
             Event::CodeUsed => self.say("the code was used; the share goes on for whoever has the link"),
             Event::TrackerReady { .. } | Event::RelayReady { .. } | Event::DaemonReady { .. } => {
                 self.ready(&event);
@@ -132,6 +129,13 @@ impl Output {
             | Event::DhtStatus { .. }
             | Event::Tracker { .. } => {}
         }
+    }
+
+    /// A name that stands for what is shared.
+    fn published(&self, event: &Event) {
+        let Event::Published { name, link, seq, nodes, .. } = event else { return };
+        let nodes = counted(*nodes, "node");
+        self.say(&format!("published under `{name}` as version {seq}, at {nodes}; who follows it: {link}"));
     }
 
     /// What only serves: where, and how it ends.
