@@ -101,6 +101,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Tell for one link who was found, who was reached, and why not
     Why(Why),
+    /// Run protocols on a simulated internet, and look at what happens
+    Lab(Lab),
     /// Show where configuration, state and downloads are kept
     Paths,
     /// Show or check the configuration
@@ -126,7 +128,7 @@ pub struct Network {
     #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// A peer to connect to; may be repeated
-    #[arg(long = "peer", value_name = "ADDR:PORT")]
+    #[arg(long = "peer", value_name = "ADDR:PORT", value_parser = parse_peer)]
     pub peers: Vec<String>,
     /// A tracker to announce to; may be repeated
     #[arg(long = "tracker", value_name = "URL", value_parser = parse_tracker)]
@@ -488,6 +490,71 @@ pub struct Relay {
     pub client_limit: u64,
 }
 
+/// `peerage lab`.
+#[derive(Debug, Args)]
+pub struct Lab {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LabCommand,
+}
+
+/// `peerage lab …`.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Run a scenario; exits with 8 when something that it expects does not hold
+    Run {
+        /// A scenario file, or the name of one (see `peerage lab list`)
+        #[arg(value_name = "SCENARIO")]
+        scenario: String,
+        /// What differs from the scenario, and where the report goes.
+        #[command(flatten)]
+        options: LabRun,
+    },
+    /// Run several scenarios, and show their figures side by side
+    Compare {
+        /// Scenario files, or names
+        #[arg(value_name = "SCENARIO", required = true, num_args = 2..)]
+        scenarios: Vec<String>,
+        /// What differs from the scenarios, and where the page goes.
+        #[command(flatten)]
+        options: LabRun,
+    },
+    /// Draw faults at random, over whole peers, and check that nothing breaks; exits with 8 when something does
+    SwarmTest {
+        /// From this seed on, up to but without that one
+        #[arg(long, value_name = "A..B", default_value = "0..20", value_parser = parse_seeds)]
+        seeds: std::ops::Range<u64>,
+    },
+    /// Run published experiments again: prints a page with their numbers and ours
+    Reproduce {
+        /// Nodes, instead of the papers' numbers
+        #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+        nodes: usize,
+    },
+    /// List the scenarios and the protocols
+    List,
+    /// Tell how a protocol works, and what can be set
+    Explain {
+        /// Its name
+        #[arg(value_name = "PROTOCOL")]
+        protocol: String,
+    },
+}
+
+/// Options of a run in the lab.
+#[derive(Clone, Debug, Args)]
+pub struct LabRun {
+    /// Where all chance comes from: the same seed gives the same run [default: the scenario's]
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Nodes [default: the scenario's]
+    #[arg(long, value_name = "NUMBER")]
+    pub nodes: Option<usize>,
+    /// Write report.json, tables and a page with charts into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
 /// `peerage config`.
 #[derive(Debug, Args)]
 pub struct Config {
@@ -515,11 +582,24 @@ pub(crate) fn parse_seed(text: &str) -> Result<String, String> {
     }
 }
 
-/// A tracker that the user names: a typing error must not become a part of links and torrents.
+fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let range = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
+    range.filter(|range| !range.is_empty()).ok_or_else(|| "is not a range of seeds such as 0..100".to_owned())
+}
+
+/// A peer: where it is, or who it is and where, as links name it (`x.pg`).
+fn parse_peer(text: &str) -> Result<String, String> {
+    if peerage_node::is_contact(text) {
+        return Ok(text.to_owned());
+    }
+    parse_seed(text)
+}
+
 fn parse_relay(text: &str) -> Result<String, String> {
     peerage_node::check_relay(text).map(|()| text.to_owned())
 }
 
+/// A tracker that the user names: a typing error must not become a part of links and torrents.
 fn parse_tracker(text: &str) -> Result<String, String> {
     if peerage_node::is_tracker_url(text) {
         Ok(text.to_owned())
@@ -531,6 +611,16 @@ fn parse_tracker(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_is_an_address_or_a_contact() {
+        let parse = |peer| Cli::try_parse_from(["peerage", "get", "a", "--peer", peer]);
+        let key = "a".repeat(52);
+        assert!(parse("192.0.2.7:6881").is_ok() && parse("host.example:1").is_ok());
+        assert!(parse("foo").unwrap_err().to_string().contains("192.0.2.7:6881"));
+        assert!(parse(&format!("{key},udp/192.0.2.7:6881")).is_ok());
+        assert!(parse(&format!("{key},udp/192.0.2.7:0")).is_err());
+    }
 
     #[test]
     fn a_tracker_must_be_a_url() {

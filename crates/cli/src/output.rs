@@ -78,10 +78,14 @@ impl Output {
                     self.say(&format!("the other side says `peerage get {code}`, with the same relay; once"));
                     self.say(&format!("the link: {link}"));
                 }
+                let at = if listen.is_empty() {
+                    "by relay".to_owned()
+                } else {
+                    format!("on {}", listen.join(", "))
+                };
                 self.say(&format!(
-                    "serving {name} ({}) on {}; anyone with the link can get it; Ctrl-C stops",
+                    "serving {name} ({}) {at}; anyone with the link can get it; Ctrl-C stops",
                     units::size(*total),
-                    listen.join(", ")
                 ));
             }
             Event::Published { .. } => self.published(&event),
@@ -92,18 +96,7 @@ impl Output {
             Event::Metadata { name, total, files } => {
                 self.say(&format!("{name}: {} in {}", units::size(*total), counted(*files, "file")));
             }
-            Event::Complete { path, downloaded, seconds, sources } => {
-                self.clear();
-                let _ = write_stdout(&format!("{}\n", path.display()));
-                let rate = (*downloaded as f64 / seconds.max(0.001)) as u64;
-                let sources = sources.to_string();
-                let peers = if sources.is_empty() { sources } else { format!("; peers: {sources}") };
-                self.say(&format!(
-                    "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
-                    units::size(*downloaded),
-                    units::size(rate)
-                ));
-            }
+            Event::Complete { .. } => self.complete(&event),
             Event::PeerBanned { addr, reason } => self.say(&format!("banned {addr}: {reason}")),
             Event::Paused { reason } => self.say(&format!("paused: {reason}")),
             Event::Resumed => self.say("going on"),
@@ -128,6 +121,25 @@ impl Output {
             | Event::Dht { .. }
             | Event::DhtStatus { .. }
             | Event::Tracker { .. } => {}
+        }
+    }
+
+    /// All that was asked for is there.
+    fn complete(&self, event: &Event) {
+        let Event::Complete { path, downloaded, seconds, sources } = event else { return };
+        self.clear();
+        let _ = write_stdout(&format!("{}\n", path.display()));
+        let rate = (*downloaded as f64 / seconds.max(0.001)) as u64;
+        let sources = sources.to_string();
+        let peers = if sources.is_empty() { sources } else { format!("; peers: {sources}") };
+        if *downloaded == 0 {
+            self.say("complete and verified: all of it was there");
+        } else {
+            self.say(&format!(
+                "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
+                units::size(*downloaded),
+                units::size(rate)
+            ));
         }
     }
 
@@ -157,6 +169,32 @@ impl Output {
                 ));
             }
             _ => {}
+        }
+    }
+
+    /// Shows how far a simulation is, on stderr.
+    pub fn simulating(&mut self, progress: &peerage_lab::run::Progress) {
+        let share = if progress.searches > 0 && progress.phase == "searching" {
+            progress.searched as f64 / progress.searches as f64
+        } else {
+            progress.at_s / progress.end_s.max(1e-9)
+        };
+        let detail = format!(
+            "at {:.1} s, {} events, {} of {} searches",
+            progress.at_s, progress.events, progress.searched, progress.searches
+        );
+        let percent = (share.clamp(0.0, 1.0) * 100.0) as u64;
+        if let Some(bar) = &self.bar {
+            bar.set_style(style("{msg} [{bar:24}] {prefix}"));
+            bar.set_length(100);
+            bar.set_position(percent);
+            bar.set_prefix(detail);
+            bar.set_message(progress.phase);
+        } else if self.last_plain.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL) {
+            let first = self.last_plain.replace(Instant::now()).is_none();
+            if !first {
+                self.say(&format!("{} {percent} % {detail}", progress.phase));
+            }
         }
     }
 

@@ -10,7 +10,8 @@
 //! whoever is put out for it stays known as a spare. Walks are as long as our own configuration says, whatever
 //! a message says.
 //!
-//! Departures from the paper: `Neighbor` is also how the end of a `ForwardJoin` walk connects, so that views are
+//! Departures from the paper: who has but one neighbour left asks as urgently as who has none (else pairs stay
+//! apart until the next sample); `Neighbor` is also how the end of a `ForwardJoin` walk connects, so that views are
 //! the same on both sides; a member that nobody is left of asks its spares again every
 //! [`Config::shuffle_interval`].
 
@@ -433,7 +434,8 @@ impl HyParView {
     fn fill(&mut self, now: Instant) {
         while self.active.len() + self.asked.len() < self.config.active_max {
             let Some(spare) = self.passive.choose_unmarked(&mut self.rng, &self.asked) else { return };
-            let urgent = self.active.is_empty();
+            // Two that have only each other are as lost as one that has nobody.
+            let urgent = self.active.len() <= 1;
             self.ask(now, spare, urgent);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use peerage_api::error::ExitCode;
+use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::{DhtLookup, DhtStatus};
 use peerage_api::request::{DhtGet, DhtPut, NodeConfig};
 use peerage_node::Stop;
@@ -43,6 +43,12 @@ pub fn dht(context: &Context, args: Dht) -> anyhow::Result<ExitCode> {
             let found = drive(&stop, peerage_node::dht_lookup(&key, config, other))??;
             output.reply(&found, lookup_text)?;
             if found.peers.is_empty() {
+                if !context.global.json {
+                    let message = format!("no peer has announced it (asked {} nodes)", found.asked);
+                    return Err(Failure::new(ExitCode::NotFound, "E_NO_PROVIDERS", message)
+                        .hint("a share announces itself when it starts, and each quarter of an hour")
+                        .into());
+                }
                 return Ok(ExitCode::NotFound);
             }
         }

@@ -122,7 +122,7 @@ impl<'a> Download<'a> {
         params.private = private;
         params.config.upload_slots = session.upload_slots;
         session.add_torrent(params)?;
-        let (contacts, named, mut trackers, web_seeds) = match source {
+        let (contacts, addrs, mut trackers, web_seeds) = match source {
             Source::Torrent(metainfo) => {
                 let hashes = metainfo.hashes();
                 if !self.open(session, hashes).await? {
@@ -140,12 +140,16 @@ impl<'a> Download<'a> {
                 (magnet.contacts, magnet.peers, tiers, magnet.web_seeds)
             }
         };
+        if self.is_done(session) && !self.request.seed {
+            // Nothing is wanted of anybody, and so nobody is told.
+            return Ok(true);
+        }
         session.driver.accept_peers();
         trackers.extend(self.request.trackers.iter().map(|url| vec![url.clone()]));
-        let peers: Vec<String> = named.into_iter().chain(self.request.peers.iter().cloned()).collect();
+        let peers: Vec<String> = addrs.into_iter().chain(self.request.peers.iter().cloned()).collect();
         let left = self.until.map(|until| until.since(session.driver.now()));
-        let addrs = tokio::select! {
-            addrs = resolve(&peers, session.via, &session.sink) => addrs,
+        let named = tokio::select! {
+            named = resolve(&peers, session.via, &session.sink) => named,
             () = session.stop.requested() => return Ok(false),
             () = pass(left) => return Err(time_is_up(session, self.request)),
         };
@@ -153,7 +157,7 @@ impl<'a> Download<'a> {
         for url in web_seeds {
             session.driver.peer.add_web_seed(now, session.torrent, url);
         }
-        session.look_for_peers(&contacts, addrs, trackers);
+        session.look_for_peers(&contacts, named, trackers);
         Ok(true)
     }
 

@@ -20,6 +20,7 @@ mod verify;
 mod ways;
 mod why;
 
+pub use code::is_code;
 pub use create::create;
 pub use daemon::daemon;
 pub use dht::{dht_get, dht_lookup, dht_ping, dht_put, dht_status};
@@ -28,6 +29,7 @@ pub use get::get;
 pub use inspect::inspect;
 pub use names::{key_export, key_import, key_list, key_new};
 pub use relay::{check_relay, relay};
+pub use session::is_contact;
 pub use share::share;
 pub use tracker::{is_tracker_url, tracker};
 pub use verify::verify;

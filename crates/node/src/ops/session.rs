@@ -86,18 +86,13 @@ impl Session {
 
     /// Begins to look for peers: those that are named, and those that trackers, the DHT and the local network
     /// name.
-    pub fn look_for_peers(
-        &mut self,
-        contacts: &[Contact],
-        addrs: impl IntoIterator<Item = SocketAddr>,
-        trackers: Vec<Vec<String>>,
-    ) {
+    pub fn look_for_peers(&mut self, contacts: &[Contact], named: Named, trackers: Vec<Vec<String>>) {
         let now = self.driver.now();
         let (peer, torrent) = (&mut self.driver.peer, self.torrent);
-        for contact in contacts {
+        for contact in contacts.iter().chain(&named.contacts) {
             peer.add_contact(now, torrent, contact);
         }
-        for addr in addrs {
+        for addr in named.addrs {
             peer.add_peer(now, torrent, addr);
         }
         peer.add_trackers(now, torrent, trackers);
@@ -381,25 +376,47 @@ fn dir_failure(message: String, kind: ErrorKind) -> Failure {
     }
 }
 
-/// Addresses that the user or a link names: `host:port`. Names are resolved here, once; not where nobody of
-/// them would be dialled.
-pub(super) async fn resolve(peers: &[String], via: ViaPolicy, sink: &Sink) -> Vec<SocketAddr> {
-    let mut addrs = Vec::new();
-    for peer in peers.iter().filter(|_| via != ViaPolicy::Relay) {
+/// Peers that the user or a link names.
+#[derive(Default)]
+pub(super) struct Named {
+    /// Who proves a key.
+    pub contacts: Vec<Contact>,
+    /// Whoever is there.
+    pub addrs: Vec<SocketAddr>,
+}
+
+/// Whether text says who a peer is and where, as links do.
+#[must_use]
+pub fn is_contact(text: &str) -> bool {
+    text.parse::<Contact>().is_ok()
+}
+
+/// What the user or a link names: `host:port`, or a [`Contact`]. Names are resolved here, once; not where
+/// nobody of them would be dialled.
+pub(super) async fn resolve(peers: &[String], via: ViaPolicy, sink: &Sink) -> Named {
+    let mut named = Named::default();
+    for peer in peers {
+        if let Ok(contact) = peer.parse() {
+            named.contacts.push(contact);
+            continue;
+        }
+        if via == ViaPolicy::Relay {
+            continue;
+        }
         if let Ok(addr) = peer.parse() {
-            addrs.push(addr);
+            named.addrs.push(addr);
             continue;
         }
         let name = peer.clone();
         let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await;
         match found {
-            Ok(Ok(found)) => addrs.extend(found),
+            Ok(Ok(found)) => named.addrs.extend(found),
             _ => sink(Event::Warning {
                 message: format!("the peer {} is not an address that can be found", printable(peer)),
             }),
         }
     }
-    addrs
+    named
 }
 
 /// Text from the network, without control characters: a tracker must not drive the user's terminal.

@@ -250,16 +250,11 @@ fn trackers(request: &Share, metainfo: &Metainfo) -> Vec<Vec<String>> {
 /// Lets peers in, and tells trackers and named peers.
 async fn go_public(session: &mut Session, request: &Share, metainfo: &Metainfo) -> Result<(), Failure> {
     session.driver.accept_peers();
-    let peers = tokio::select! {
-        peers = resolve(&request.peers, session.via, &session.sink) => peers,
+    let named = tokio::select! {
+        named = resolve(&request.peers, session.via, &session.sink) => named,
         () = session.stop.requested() => return Err(cancelled()),
     };
-    let now = session.driver.now();
-    session.driver.peer.add_trackers(now, session.torrent, trackers(request, metainfo));
-    for addr in peers {
-        session.driver.peer.add_peer(now, session.torrent, addr);
-    }
-    session.driver.peer.search(now, session.torrent);
+    session.look_for_peers(&[], named, trackers(request, metainfo));
     Ok(())
 }
 

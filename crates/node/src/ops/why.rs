@@ -105,7 +105,7 @@ impl Look {
         let private = matches!(&source, Source::Torrent(metainfo) if metainfo.info.private);
         params.private = private;
         session.add_torrent(params)?;
-        let (contacts, named, mut trackers, web_seeds) = match source {
+        let (contacts, addrs, mut trackers, web_seeds) = match source {
             Source::Torrent(metainfo) => {
                 self.web_seeds = seeds(&metainfo.web_seeds);
                 self.set_content(session, metainfo.hashes());
@@ -125,10 +125,10 @@ impl Look {
         } else {
             self.web_seeds.clear();
         }
-        let peers: Vec<String> = named.into_iter().chain(asked.peers.iter().cloned()).collect();
-        let addrs = resolve(&peers, session.via, &session.sink).await;
+        let peers: Vec<String> = addrs.into_iter().chain(asked.peers.iter().cloned()).collect();
+        let named = resolve(&peers, session.via, &session.sink).await;
         session.driver.accept_peers();
-        session.look_for_peers(&contacts, addrs, trackers);
+        session.look_for_peers(&contacts, named, trackers);
         if !private && session.driver.has_dht() {
             self.record.expect_dht();
         }
