@@ -49,6 +49,19 @@ pub enum Event {
         /// Bytes of content.
         total: u64,
     },
+    /// The torrent stands as the newest under a key, in the DHT; told each time that it is renewed.
+    Published {
+        /// What the user calls the key.
+        name: String,
+        /// The public key in hexadecimal.
+        public_key: String,
+        /// The link that leads to whatever is newest under it (BEP 46).
+        link: String,
+        /// The version.
+        seq: i64,
+        /// Nodes that keep it.
+        nodes: usize,
+    },
     /// The short code was used: it stands for nothing any more.
     CodeUsed,
     /// The tracker serves.
@@ -224,6 +237,9 @@ pub struct Progress {
 pub struct Sources {
     /// The user or the link.
     pub user: usize,
+    /// They themselves, on the local network.
+    #[serde(default)]
+    pub lan: usize,
     /// Trackers.
     pub tracker: usize,
     /// The DHT.
@@ -239,6 +255,7 @@ impl std::fmt::Display for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let counts = [
             (self.user, "named"),
+            (self.lan, "on the local network"),
             (self.tracker, "from trackers"),
             (self.dht, "from the DHT"),
             (self.pex, "from peers"),

@@ -21,6 +21,8 @@ pub struct Share {
     pub super_seeding: bool,
     /// Hand the link over by a short code too.
     pub code: bool,
+    /// Name of the key under which it is published as its newest torrent (BEP 46).
+    pub publish: Option<String>,
 }
 
 /// Get what a link, a torrent file or an infohash names.
@@ -290,6 +292,8 @@ pub struct NodeConfig {
     pub utp: bool,
     /// Whether peers are looked for in the mainline DHT.
     pub dht: bool,
+    /// Whether peers are looked for on the local network (BEP 14).
+    pub local_discovery: bool,
     /// Where the DHT begins when nobody is known: `HOST:PORT`.
     pub bootstrap: Vec<String>,
     /// By which ways peers are met.

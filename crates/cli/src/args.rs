@@ -111,6 +111,10 @@ pub enum Command {
     Token(Token),
     /// Ask the DHT: who has a torrent, what is stored, whether a node is there
     Dht(Dht),
+    /// Share a path, and make it the newest under a key: who follows the key gets it
+    Publish(Publish),
+    /// Keys to publish under: list, make, export, import
+    Key(Key),
     /// Run a small tracker, HTTP and UDP on one port
     Tracker(Tracker),
     /// Run a relay, through which peers behind NATs reach each other
@@ -179,6 +183,9 @@ pub struct Network {
     /// Look for peers in the DHT, and answer others there: on or off [default: on]
     #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_DHT")]
     pub dht: Option<bool>,
+    /// Do not look for peers on the local network, nor answer others there
+    #[arg(long, env = "PEERAGE_NO_LAN", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub no_lan: bool,
     /// A node of the DHT to begin at, instead of the usual ones; may be repeated
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_seed)]
     pub bootstrap: Vec<String>,
@@ -483,10 +490,64 @@ pub struct Share {
     pub network: Network,
 }
 
+/// `peerage publish`.
+#[derive(Debug, Args)]
+pub struct Publish {
+    /// Name of the key, as `peerage key new` made it
+    #[arg(long, value_name = "NAME")]
+    pub key: String,
+    /// The file or folder; served in place, never copied
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Name in the link, instead of the file's or folder's
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Network options.
+    #[command(flatten)]
+    pub network: Network,
+}
+
+/// `peerage key`.
+#[derive(Debug, Args)]
+pub struct Key {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeyCommand,
+}
+
+/// `peerage key …`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Show the keys of this machine, with the links that follow them
+    Ls,
+    /// Make a key
+    New {
+        /// What to call it
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Print a key's secret, to keep it safe or to publish from another machine
+    Export {
+        /// Which one
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Take a key in that was exported: its secret comes on stdin, or in a file
+    Import {
+        /// What to call it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The file with the secret [default: stdin]
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
 /// `peerage get`.
 #[derive(Debug, Args)]
 pub struct Get {
-    /// Magnet link, .torrent file, URL of one, infohash, or short code
+    /// Magnet link, .torrent file, URL of one, infohash, short code, or peerage:KEY (the newest that was published
+    /// under a key)
     #[arg(value_name = "LINK", allow_hyphen_values = false)]
     pub link: String,
     /// Folder to put it into [default: the current folder]

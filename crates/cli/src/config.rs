@@ -89,6 +89,12 @@ const KNOWN: &[Known] = &[
         check: check_switch,
     },
     Known {
+        key: "network.local_discovery",
+        default: "true",
+        help: "Look for peers on the local network, and answer others there",
+        check: check_bool,
+    },
+    Known {
         key: "network.bootstrap",
         default: BOOTSTRAP,
         help: "Nodes at which the DHT begins when no other is known, host:port, with commas between",
@@ -459,6 +465,7 @@ impl Config {
             relays: self.text("network.relays").split_whitespace().map(str::to_owned).collect(),
             utp: self.text("network.utp") == "on",
             dht: parse_switch(self.text("network.dht")).unwrap_or_default(),
+            local_discovery: self.text("network.local_discovery") == "true",
             bootstrap: servers(self.text("network.bootstrap")).map(str::to_owned).collect(),
             via: self.text("network.via").parse().unwrap_or_default(),
             bind: Some(self.text("network.bind").to_owned()).filter(|text| !text.is_empty()),

@@ -81,7 +81,7 @@ fn link_as_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
         let torrent =
             text.ends_with(".torrent") && (std::path::Path::new(text).exists() || text.contains("://"));
         let magnet = text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:"));
-        magnet || hash || torrent || peerage_node::is_code(text)
+        magnet || hash || torrent || text.starts_with("peerage:") || peerage_node::is_code(text)
     };
     if arguments.get(1).is_some_and(is_link) {
         arguments.insert(1, "get".into());

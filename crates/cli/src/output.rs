@@ -88,6 +88,7 @@ impl Output {
                     units::size(*total),
                 ));
             }
+            Event::Published { .. } => self.published(&event),
             Event::CodeUsed => self.say("the code was used; the share goes on for whoever has the link"),
             Event::TrackerReady { .. } | Event::RelayReady { .. } | Event::DaemonReady { .. } => {
                 self.ready(&event);
@@ -95,22 +96,7 @@ impl Output {
             Event::Metadata { name, total, files } => {
                 self.say(&format!("{name}: {} in {}", units::size(*total), counted(*files, "file")));
             }
-            Event::Complete { path, downloaded, seconds, sources } => {
-                self.clear();
-                let _ = write_stdout(&format!("{}\n", path.display()));
-                let rate = (*downloaded as f64 / seconds.max(0.001)) as u64;
-                let sources = sources.to_string();
-                let peers = if sources.is_empty() { sources } else { format!("; peers: {sources}") };
-                if *downloaded == 0 {
-                    self.say("complete and verified: all of it was there");
-                } else {
-                    self.say(&format!(
-                        "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
-                        units::size(*downloaded),
-                        units::size(rate)
-                    ));
-                }
-            }
+            Event::Complete { .. } => self.complete(&event),
             Event::PeerBanned { addr, reason } => self.say(&format!("banned {addr}: {reason}")),
             Event::Paused { reason } => self.say(&format!("paused: {reason}")),
             Event::Resumed => self.say("going on"),
@@ -136,6 +122,32 @@ impl Output {
             | Event::DhtStatus { .. }
             | Event::Tracker { .. } => {}
         }
+    }
+
+    /// All that was asked for is there.
+    fn complete(&self, event: &Event) {
+        let Event::Complete { path, downloaded, seconds, sources } = event else { return };
+        self.clear();
+        let _ = write_stdout(&format!("{}\n", path.display()));
+        let rate = (*downloaded as f64 / seconds.max(0.001)) as u64;
+        let sources = sources.to_string();
+        let peers = if sources.is_empty() { sources } else { format!("; peers: {sources}") };
+        if *downloaded == 0 {
+            self.say("complete and verified: all of it was there");
+        } else {
+            self.say(&format!(
+                "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
+                units::size(*downloaded),
+                units::size(rate)
+            ));
+        }
+    }
+
+    /// A name that stands for what is shared.
+    fn published(&self, event: &Event) {
+        let Event::Published { name, link, seq, nodes, .. } = event else { return };
+        let nodes = counted(*nodes, "node");
+        self.say(&format!("published under `{name}` as version {seq}, at {nodes}; who follows it: {link}"));
     }
 
     /// What only serves: where, and how it ends.

@@ -5,6 +5,7 @@ mod daemon;
 mod dht;
 mod doctor;
 mod handover;
+mod key;
 mod lab;
 mod local;
 mod settings;
@@ -60,6 +61,7 @@ impl Context {
         node.tls = network.tls.unwrap_or(node.tls);
         node.utp = network.utp.unwrap_or(node.utp);
         node.dht = network.dht.unwrap_or(node.dht);
+        node.local_discovery &= !network.no_lan;
         if !network.bootstrap.is_empty() {
             node.bootstrap = network
                 .bootstrap
@@ -97,6 +99,8 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Health(reach) => control::health(&context, &reach),
         Command::Token(args) => control::token(&context, &args),
         Command::Dht(args) => dht::dht(&context, args),
+        Command::Publish(args) => key::publish(context, args),
+        Command::Key(args) => key::key(&context, args),
         Command::Tracker(args) => transfer::tracker(context, &args),
         Command::Relay(args) => transfer::relay(context, &args),
         Command::Create(args) => local::create(context, args),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use peerage_api::error::{ExitCode, Failure};
-use peerage_api::request;
+use peerage_api::request::{self, NodeConfig};
 use peerage_node::{Outcome, Stop};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -86,7 +86,17 @@ pub fn share(mut context: Context, args: Share) -> anyhow::Result<ExitCode> {
         peers: args.network.peers,
         super_seeding: args.super_seeding,
         code: args.code,
+        publish: None,
     };
+    run_share(context, request, config)
+}
+
+/// Shares until Ctrl-C.
+pub(super) fn run_share(
+    context: Context,
+    request: request::Share,
+    config: NodeConfig,
+) -> anyhow::Result<ExitCode> {
     let (sink, output) = sink(context.output);
     let stop = Stop::new();
     let result = drive(&stop, peerage_node::share(request, config, stop.clone(), sink))?;

@@ -9,6 +9,7 @@
 //! `uploads`.
 
 mod dht;
+mod lan;
 mod mapping;
 mod opening;
 mod outputs;
@@ -30,6 +31,7 @@ use peerage_api::request::{NodeConfig, TlsPolicy, ViaPolicy};
 use peerage_base::{ConnId, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
 use peerage_net::egress::{Egress, EgressError};
+use peerage_net::lan::Lan;
 use peerage_net::portmap::PortMap;
 use peerage_net::road::{
     BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, QuicPath, Received, Tls,
@@ -155,6 +157,7 @@ pub(crate) struct Driver {
     egress: Egress,
     utp: Utp,
     dht: Option<Dht>,
+    lan: Option<Lan>,
     mapping: Option<PortMap>,
     /// Nobody is let in before the content is known and checked: what a new peer is told first should be
     /// the truth.
@@ -197,6 +200,7 @@ fn peer_config(config: &NodeConfig, who: Who) -> peerage_peer::Config {
         authentication: opening::authentication(config.tls),
         utp: config.utp,
         dht: dht::role(config, who),
+        lan: lan::is_on(config),
         quic: config.bind.is_none(),
         via: opening::via(config.via),
         ..peerage_peer::Config::default()
@@ -234,6 +238,7 @@ impl Driver {
         };
         let (listener, utp) = utp::listen(config, &egress, &mut rng)?;
         let dht = dht::start(config, who, &utp).map_err(StartError::Entropy)?;
+        let lan = lan::start(config, &egress, listener.local_addrs(), &mut rng);
         let mapping = mapping::start(config, &listener.local_addrs());
         let local = peerage_peer::Local {
             peer_id: peer_id(&mut rng),
@@ -258,6 +263,7 @@ impl Driver {
             egress,
             utp,
             dht,
+            lan,
             accepting: false,
             connections: HashMap::new(),
             openings: HashMap::new(),
@@ -384,6 +390,7 @@ impl Driver {
             }
             () = self.inbox.wait() => {}
             status = mapping::changed(&mut self.mapping) => self.on_mapping(status),
+            heard = lan::heard(&mut self.lan) => self.on_heard(&heard),
             event = self.net.recv() => {
                 if let Some(event) = event {
                     self.on_net(event);

@@ -42,6 +42,7 @@ impl Driver {
                 }
             }
             Output::Search { torrent, info_hash, announce } => self.search(torrent, info_hash, announce),
+            Output::AnnounceLan { info_hashes } => self.announce_lan(info_hashes),
             Output::DhtNode { addr } => self.dht.iter().for_each(|dht| dht.meet(addr)),
             Output::Banned { addr, reason, .. } => self.news.push_back(News::Banned(addr, reason)),
             Output::TrackerStatus { torrent, url, result } => {

@@ -217,13 +217,13 @@ pub(crate) fn status_reply(status: &Status, listen: &[SocketAddr]) -> DhtStatus 
 }
 
 /// A node for one question.
-struct Node {
+pub(super) struct Node {
     dht: Dht,
     listen: Vec<SocketAddr>,
 }
 
 /// Runs a question on a node of its own, read-only as it is gone after it.
-async fn brief<T>(
+pub(super) async fn brief<T>(
     config: &NodeConfig,
     stop: &Stop,
     question: impl AsyncFnOnce(&Node) -> Result<T, Failure>,
@@ -243,7 +243,7 @@ async fn brief<T>(
 
 impl Node {
     /// Waits for the first node that answers.
-    async fn join(&self) -> Result<(), Failure> {
+    pub(super) async fn join(&self) -> Result<(), Failure> {
         let joined = async {
             loop {
                 if self.status().await?.nodes != [0, 0] {
@@ -291,7 +291,7 @@ impl Node {
     }
 
     /// The newest version of an item.
-    async fn get(&self, target: Id, salt: &[u8]) -> Result<(Option<Item>, Report), Failure> {
+    pub(super) async fn get(&self, target: Id, salt: &[u8]) -> Result<(Option<Item>, Report), Failure> {
         let (answers, report) = self.look(Lookup::Get(target, salt.to_vec())).await?;
         let items = answers.into_iter().filter_map(|answer| match answer {
             Answer::Item(item) => Some(item),

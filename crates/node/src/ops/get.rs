@@ -20,7 +20,7 @@ use super::selection::Selection;
 use super::session::{Opened, Session, add_failure, early_stage, resolve};
 use super::source::{self, Source};
 use super::stdout::Writer;
-use super::{Outcome, code, io_failure, ways};
+use super::{Outcome, code, io_failure, names, ways};
 use crate::driver::{News, Torrent, Who};
 use crate::{Sink, Stop};
 
@@ -38,6 +38,10 @@ pub async fn get(mut request: Get, config: NodeConfig, stop: Stop, sink: Sink) -
     if let Some(link) = code::resolve(&request.link, &config, &stop, request.timeout).await? {
         // A code is for one use: what goes on later needs the link.
         request.resume_command = request.resume_command.replacen(&request.link, &format!("'{link}'"), 1);
+        request.link = link;
+    }
+    // Those go on with the newest: the command stays as it is.
+    if let Some(link) = names::resolve(&request.link, &config, &stop).await? {
         request.link = link;
     }
     let who = if request.known { Who::Known } else { Who::Anyone };

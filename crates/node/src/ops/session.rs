@@ -83,7 +83,8 @@ impl Session {
         Ok(())
     }
 
-    /// Begins to look for peers: those that are named, and those that trackers and the DHT name.
+    /// Begins to look for peers: those that are named, and those that trackers, the DHT and the local network
+    /// name.
     pub fn look_for_peers(&mut self, contacts: &[Contact], named: Named, trackers: Vec<Vec<String>>) {
         let now = self.driver.now();
         let (peer, torrent) = (&mut self.driver.peer, self.torrent);
@@ -289,6 +290,7 @@ impl Session {
         Sources {
             user: count(Source::User),
             tracker: count(Source::Tracker),
+            lan: count(Source::Lan),
             dht: count(Source::Dht),
             pex: count(Source::Pex),
             incoming: count(Source::Incoming),

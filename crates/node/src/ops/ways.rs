@@ -39,7 +39,7 @@ pub(crate) fn tell(config: &NodeConfig, sink: &Sink) {
     let warn = |message: &str| sink(Event::Warning { message: message.to_owned() });
     if config.via == ViaPolicy::Relay {
         warn(&format!(
-            "{RELAYS_ALONE}: trackers, web seeds, the DHT, peer exchange and direct addresses are left out"
+            "{RELAYS_ALONE}: trackers, web seeds, the DHT, the local network, peer exchange and direct addresses are left out"
         ));
     }
     if config.bind.is_some() {

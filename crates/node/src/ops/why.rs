@@ -132,6 +132,9 @@ impl Look {
         if !private && session.driver.has_dht() {
             self.record.expect_dht();
         }
+        if !private && session.driver.has_lan() {
+            self.record.expect_lan();
+        }
         Ok(())
     }
 
