@@ -12,7 +12,7 @@
 //! - Piece payloads are never copied: [`frame`] gives their place in the receive buffer.
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
-//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`krpc`] for the DHT, [`start`] and [`mse`]
+//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`krpc`] for the DHT, [`overlay`] for search overlays, [`start`] and [`mse`]
 //! for how connections begin, [`utp`] for streams over UDP, [`stun`] for how others see us. The fuzz targets of
 //! each decoder are in `fuzz/` at the top of the repository.
 
@@ -24,6 +24,7 @@ pub mod handshake;
 pub mod krpc;
 pub mod message;
 pub mod mse;
+pub mod overlay;
 mod read;
 pub mod start;
 pub mod stun;
