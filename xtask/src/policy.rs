@@ -1,10 +1,10 @@
 //! What is allowed: the one place to change when a crate comes or an arrow is added. ARCHITECTURE.md draws the layers.
 
 /// Crates without clock, threads, environment and I/O.
-pub const PURE: [&str; 6] = ["base", "wire", "content", "overlay", "swarm", "peer"];
+pub const PURE: [&str; 7] = ["base", "wire", "content", "overlay", "swarm", "peer", "lab"];
 
 /// For each crate the workspace crates it may depend on. All else is forbidden.
-pub const ALLOWED: [(&str, &[&str]); 11] = [
+pub const ALLOWED: [(&str, &[&str]); 12] = [
     ("base", &[]),
     ("wire", &["base"]),
     ("content", &["base", "wire"]),
@@ -15,11 +15,12 @@ pub const ALLOWED: [(&str, &[&str]); 11] = [
     ("net", &["base", "wire", "swarm"]),
     ("api", &[]),
     ("node", &["base", "wire", "content", "overlay", "swarm", "peer", "store", "net", "api"]),
-    ("cli", &["api", "node"]),
+    ("lab", &["base", "wire", "content", "overlay", "swarm", "peer"]),
+    ("cli", &["api", "node", "lab"]),
 ];
 
 /// Why an edge is forbidden: the first entry that matches. `*` stands for every crate.
-pub const REASONS: [(&str, &str, &str); 15] = [
+pub const REASONS: [(&str, &str, &str); 16] = [
     ("base", "*", "base is the lowest layer: everything depends on it"),
     ("wire", "content", "bytes are decoded without knowing what they are for"),
     ("swarm", "peer", "the peer composes swarms: dependencies point down"),
@@ -34,6 +35,7 @@ pub const REASONS: [(&str, &str, &str); 15] = [
     ("net", "*", "the network moves bytes; who gets which is decided in the machines"),
     ("api", "*", "api is what programs outside of the node link: types only"),
     ("node", "*", "the node is a library: commands and output are the cli's"),
+    ("lab", "*", "the lab drives machines in virtual time: sockets and disks are simulated"),
     ("cli", "*", "the cli reaches a node through api, and starts one; it has no logic of its own"),
 ];
 

@@ -97,6 +97,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Tell for one link who was found, who was reached, and why not
     Why(Why),
+    /// Run protocols on a simulated internet, and look at what happens
+    Lab(Lab),
     /// Show where configuration, state and downloads are kept
     Paths,
     /// Show or check the configuration
@@ -425,6 +427,50 @@ pub struct Relay {
     /// What each client may send per second, such as 2MB/s
     #[arg(long, value_name = "RATE", value_parser = parse_rate, default_value = "8MiB/s")]
     pub client_limit: u64,
+}
+
+/// `peerage lab`.
+#[derive(Debug, Args)]
+pub struct Lab {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LabCommand,
+}
+
+/// `peerage lab …`.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Run a scenario; exits with 8 when something that it expects does not hold
+    Run {
+        /// A scenario file, or the name of one (see `peerage lab list`)
+        #[arg(value_name = "SCENARIO")]
+        scenario: String,
+        /// What differs from the scenario, and where the report goes.
+        #[command(flatten)]
+        options: LabRun,
+    },
+    /// List the scenarios and the protocols
+    List,
+    /// Tell how a protocol works, and what can be set
+    Explain {
+        /// Its name
+        #[arg(value_name = "PROTOCOL")]
+        protocol: String,
+    },
+}
+
+/// Options of a run in the lab.
+#[derive(Clone, Debug, Args)]
+pub struct LabRun {
+    /// Where all chance comes from: the same seed gives the same run [default: the scenario's]
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Nodes [default: the scenario's]
+    #[arg(long, value_name = "NUMBER")]
+    pub nodes: Option<usize>,
+    /// Write report.json, tables and a page with charts into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// `peerage config`.

@@ -152,6 +152,32 @@ impl Output {
         }
     }
 
+    /// Shows how far a simulation is, on stderr.
+    pub fn simulating(&mut self, progress: &peerage_lab::run::Progress) {
+        let share = if progress.searches > 0 && progress.phase == "searching" {
+            progress.searched as f64 / progress.searches as f64
+        } else {
+            progress.at_s / progress.end_s.max(1e-9)
+        };
+        let detail = format!(
+            "at {:.1} s, {} events, {} of {} searches",
+            progress.at_s, progress.events, progress.searched, progress.searches
+        );
+        let percent = (share.clamp(0.0, 1.0) * 100.0) as u64;
+        if let Some(bar) = &self.bar {
+            bar.set_style(style("{msg} [{bar:24}] {prefix}"));
+            bar.set_length(100);
+            bar.set_position(percent);
+            bar.set_prefix(detail);
+            bar.set_message(progress.phase);
+        } else if self.last_plain.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL) {
+            let first = self.last_plain.replace(Instant::now()).is_none();
+            if !first {
+                self.say(&format!("{} {percent} % {detail}", progress.phase));
+            }
+        }
+    }
+
     /// Ends the progress line.
     pub fn clear(&self) {
         if let Some(bar) = &self.bar {

@@ -2,6 +2,7 @@
 
 mod dht;
 mod doctor;
+mod lab;
 mod local;
 mod settings;
 mod transfer;
@@ -89,6 +90,7 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => local::verify(context, &args),
         Command::Doctor(args) => doctor::doctor(&context, &args),
         Command::Why(args) => why::why(&context, args),
+        Command::Lab(args) => lab::lab(context, args),
         Command::Paths => settings::show_paths(&context),
         Command::Config(args) => settings::config(&context, &args),
         Command::Completions { shell } => {
