@@ -148,3 +148,19 @@ fn rings_bear_losses() {
         assert!(found >= 40, "{found}");
     }
 }
+
+/// A node that comes back at its address under another key is not asked again and again under the old one.
+#[test]
+fn a_return_under_another_key_costs_little() {
+    for make in [chord as Make, pastry] {
+        let mut net = grown(make, 30);
+        let local = Local { id: Key::random(&mut net.rng), addr: addr(7), capacity: 1 };
+        net.nodes[7] = Some(make(local, 99));
+        net.with(7, |machine, now| machine.join(now, addr(3)));
+        let before = net.frames;
+        net.run_for(Duration::from_secs(60));
+        let each = (net.frames - before) / 30;
+        assert!(each < 600, "{each} frames for each node in a minute");
+        assert_eq!(wrong(&net), 0);
+    }
+}

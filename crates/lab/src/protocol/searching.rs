@@ -73,22 +73,20 @@ fn capacity(id: NodeId) -> u32 {
 /// The number by which a frame's search is known.
 fn account(frame: &Frame) -> Option<u64> {
     match frame {
-        Frame::Chord(message) => match message {
+        Frame::Chord(
             chord::Message::Find { transaction, .. }
             | chord::Message::Nodes { transaction, .. }
             | chord::Message::Get { transaction, .. }
-            | chord::Message::Holders { transaction, .. } => Some(u64::from(*transaction)),
-            _ => None,
-        },
-        Frame::Pastry(message) => match message {
+            | chord::Message::Holders { transaction, .. },
+        ) => Some(u64::from(*transaction)),
+        Frame::Pastry(
             pastry::Message::Route { transaction, .. }
             | pastry::Message::Hops { transaction, .. }
             | pastry::Message::Leaves { transaction }
             | pastry::Message::Nodes { transaction, .. }
             | pastry::Message::Get { transaction, .. }
-            | pastry::Message::Holders { transaction, .. } => Some(u64::from(*transaction)),
-            _ => None,
-        },
+            | pastry::Message::Holders { transaction, .. },
+        ) => Some(u64::from(*transaction)),
         Frame::Flooding(flooding::Message::Query { guid, .. } | flooding::Message::Hit { guid, .. }) => {
             Some(*guid)
         }

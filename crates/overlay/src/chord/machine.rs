@@ -201,7 +201,8 @@ impl Chord {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((to, purpose)) = self.requests.expired(now) {
             self.out.stats.timeouts += 1;
-            self.on_silence(now, to, purpose);
+            let dead = self.requests.strike(to);
+            self.on_silence(now, to, purpose, dead);
         }
         if self.stabilise_at <= now {
             self.plan(now);
@@ -318,7 +319,9 @@ impl Chord {
 
     /// Asks a node whether it is there before it is taken in.
     fn verify(&mut self, now: Instant, node: Node, finger: Option<u8>) {
-        if node.id == self.local.id || !self.config.ranges.allow(node.addr) {
+        // Our own address under another key is us, before we came back.
+        let own = node.id == self.local.id || node.addr == self.local.addr;
+        if own || !self.config.ranges.allow(node.addr) {
             return;
         }
         if self.requests.len() >= 4 * self.config.lookups_max {
@@ -418,7 +421,7 @@ impl Chord {
         match (purpose, message) {
             (Purpose::Step(number, expected), Message::Nodes { id, closer, owners, .. }) => {
                 if expected.is_some_and(|expected| expected != id) {
-                    self.on_silence(now, from, purpose);
+                    self.on_silence(now, from, purpose, true);
                     return;
                 }
                 if let Some(lookup) = self.lookups.get_mut(&number) {
@@ -446,13 +449,12 @@ impl Chord {
             (Purpose::Verify(node, finger), Message::Pong { id, .. }) if id == node.id => {
                 self.on_verified(now, node, finger);
             }
-            // An answer of another kind or under another key is as good as none.
-            _ => self.on_silence(now, from, purpose),
+            // An answer of another kind or under another key: whom we knew is not there any more.
+            _ => self.on_silence(now, from, purpose, true),
         }
     }
 
-    fn on_silence(&mut self, now: Instant, addr: SocketAddr, purpose: Purpose) {
-        let dead = self.requests.strike(addr);
+    fn on_silence(&mut self, now: Instant, addr: SocketAddr, purpose: Purpose, dead: bool) {
         if dead {
             self.table.remove(addr);
         }

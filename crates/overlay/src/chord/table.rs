@@ -114,7 +114,8 @@ impl Table {
     /// Takes over the list of the first successor (ToN 2003, section IV-E).
     pub(super) fn adopt_successors(&mut self, first: Node, theirs: &[Node]) {
         let mut seen = BTreeSet::from([self.own.id]);
-        let list = [first].into_iter().chain(theirs.iter().copied());
+        let own = self.own.addr;
+        let list = [first].into_iter().chain(theirs.iter().copied()).filter(|node| node.addr != own);
         self.successors = list.filter(|node| seen.insert(node.id)).take(self.successors_max).collect();
         // A list that does not go round in order is a lie, or is older than the last join; the order holds.
         let own = self.own.id;

@@ -197,7 +197,8 @@ impl Pastry {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((to, purpose)) = self.requests.expired(now) {
             self.out.stats.timeouts += 1;
-            self.on_silence(now, to, purpose);
+            let dead = self.requests.strike(to);
+            self.on_silence(now, to, purpose, dead);
         }
         if self.announce_at <= now {
             self.announce_at = Instant::FAR_FUTURE;
@@ -320,7 +321,9 @@ impl Pastry {
 
     /// Asks a node whether it is there before it is taken in.
     fn verify(&mut self, now: Instant, node: Node) {
-        let allowed = node.id != self.local.id && self.config.ranges.allow(node.addr);
+        // Our own address under another key is us, before we came back.
+        let own = node.id == self.local.id || node.addr == self.local.addr;
+        let allowed = !own && self.config.ranges.allow(node.addr);
         if !allowed || self.verifying.contains(&node.addr) {
             return;
         }
@@ -449,7 +452,7 @@ impl Pastry {
         match (purpose, message) {
             (Purpose::Step(number, expected), Message::Hops { id, next, .. }) => {
                 if expected.is_some_and(|expected| expected != id) {
-                    self.on_silence(now, from, purpose);
+                    self.on_silence(now, from, purpose, true);
                     return;
                 }
                 self.on_hop(now, number, Node { id, addr: from }, next, rtt);
@@ -483,8 +486,8 @@ impl Pastry {
                     self.plan(now);
                 }
             }
-            // An answer of another kind or under another key is as good as none.
-            _ => self.on_silence(now, from, purpose),
+            // An answer of another kind or under another key: whom we knew is not there any more.
+            _ => self.on_silence(now, from, purpose, true),
         }
     }
 
@@ -515,8 +518,7 @@ impl Pastry {
         }
     }
 
-    fn on_silence(&mut self, now: Instant, addr: SocketAddr, purpose: Purpose) {
-        let dead = self.requests.strike(addr);
+    fn on_silence(&mut self, now: Instant, addr: SocketAddr, purpose: Purpose, dead: bool) {
         if dead {
             self.lose(now, addr);
         }
