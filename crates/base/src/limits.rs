@@ -150,3 +150,26 @@ pub const SWIM_UPDATES_MAX: usize = 6;
 /// Milliseconds of a network coordinate, and of a round trip that counts for one: half the earth and a slow line
 /// are below one second.
 pub const COORDINATE_MS_MAX: f32 = 60_000.0;
+
+/// Bytes of a frame between nodes of a search overlay: two full lists of IPv6 nodes fit. With IPv4 most
+/// frames fit a datagram.
+pub const OVERLAY_FRAME_BYTES_MAX: usize = 4096;
+
+/// Nodes in one list of an overlay's frame: a neighbourhood set (Pastry: 32) or a successor list with fingers.
+pub const OVERLAY_NODES_MAX: usize = 32;
+
+/// Addresses in one list of an overlay's frame.
+pub const OVERLAY_ADDRS_MAX: usize = 64;
+
+/// Keys in one list of an overlay's frame; longer indexes travel in several frames.
+pub const OVERLAY_KEYS_MAX: usize = 100;
+
+/// Bytes of a query routing table (a Bloom filter): at 4 bits set per key, 1,000 keys are taken for others in
+/// 2.4 % of cases.
+pub const OVERLAY_BLOOM_BYTES_MAX: usize = 1024;
+
+/// Hops that a flooded query may go; Gnutella 0.4 began with 7, and dropped what asked for more.
+pub const FLOOD_TTL_MAX: u8 = 7;
+
+/// Steps of one random walk, and of a biased one. Lv et al. (2002) and Gia (2003) use 1,024.
+pub const WALK_STEPS_MAX: u16 = 1024;

@@ -15,8 +15,15 @@
 //! still count. `success` must be judged by ground truth where an attacker could lie: [`Context::is_online`],
 //! [`Context::is_honest`] are there for that, and for nothing else.
 
+pub mod chord;
+pub mod flooding;
+pub mod gia;
 pub mod kademlia;
 pub mod mainline;
+pub mod pastry;
+pub mod searching;
+pub mod superpeer;
+pub mod walk;
 
 use crate::NodeId;
 use crate::report::Report;
@@ -116,8 +123,16 @@ const fn entry<P: Protocol>(info: &'static Info) -> Entry {
 }
 
 /// The protocols.
-pub const PROTOCOLS: &[Entry] =
-    &[entry::<kademlia::Kademlia>(&kademlia::INFO), entry::<mainline::Mainline>(&mainline::INFO)];
+pub const PROTOCOLS: &[Entry] = &[
+    entry::<kademlia::Kademlia>(&kademlia::INFO),
+    entry::<mainline::Mainline>(&mainline::INFO),
+    entry::<chord::Adapter>(&chord::INFO),
+    entry::<pastry::Adapter>(&pastry::INFO),
+    entry::<flooding::Adapter>(&flooding::INFO),
+    entry::<walk::Adapter>(&walk::INFO),
+    entry::<superpeer::Adapter>(&superpeer::INFO),
+    entry::<gia::Adapter>(&gia::INFO),
+];
 
 /// A protocol by its name.
 #[must_use]

@@ -13,7 +13,7 @@
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
 //! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`krpc`] for the DHT, [`lsd`] for the local
-//! network, [`gossip`] for news among Peerage nodes, [`start`] and [`mse`]
+//! network, [`gossip`] for news among Peerage nodes, [`overlay`] for search overlays, [`start`] and [`mse`]
 //! for how connections begin, [`utp`] for streams over UDP, [`stun`] for how others see us. The fuzz targets of
 //! each decoder are in `fuzz/` at the top of the repository.
 
@@ -28,6 +28,7 @@ pub mod krpc;
 pub mod lsd;
 pub mod message;
 pub mod mse;
+pub mod overlay;
 mod read;
 pub mod start;
 pub mod stun;
