@@ -809,7 +809,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_an_address_or_a_contact() {
-        let parse = |peer| Cli::try_parse_from(["peerage", "get", "a", "--peer", peer]);
+        let parse = |peer: &str| Cli::try_parse_from(["peerage", "get", "a", "--peer", peer]);
         let key = "a".repeat(52);
         assert!(parse("192.0.2.7:6881").is_ok() && parse("host.example:1").is_ok());
         assert!(parse("foo").unwrap_err().to_string().contains("192.0.2.7:6881"));
