@@ -27,7 +27,7 @@ LEVELS = [
     Link(delay_ms=400, jitter_ms=50, rate_mbit=0.5, burst_begin=0.02, burst_end=0.2),
     Link(delay_ms=800, jitter_ms=100, rate_mbit=0.256, burst_begin=0.07, burst_end=0.2),
 ]
-LIMIT_S = 200
+LIMIT_S = 500
 CONNECTED_S = 60
 
 

@@ -29,7 +29,6 @@ mod transfer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -43,7 +42,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::{Driver, Who};
 use crate::inbox::Inbox;
-use crate::ops::{printable, ways};
+use crate::ops::{Named, printable, ways};
 use crate::{Sink, Stop, control, link, lock};
 use board::Board;
 use catalog::{Catalog, Table};
@@ -121,7 +120,7 @@ enum Done {
     /// Another choice of files is in force in the store.
     Chosen(String, TorrentId),
     /// Addresses of named peers.
-    Resolved(TorrentId, Vec<SocketAddr>),
+    Resolved(TorrentId, Named),
     /// A job went on or ended.
     Job(String, jobs::Step),
 }
@@ -351,9 +350,12 @@ impl Daemon {
             Done::Opened(id, torrent, result) => self.on_opened(&id, torrent, result),
             Done::Closed(id, result) => self.on_closed(&id, result),
             Done::Chosen(id, torrent) => self.on_chosen(&id, torrent),
-            Done::Resolved(torrent, addrs) => {
+            Done::Resolved(torrent, named) => {
                 let now = self.driver.now();
-                for addr in addrs {
+                for contact in &named.contacts {
+                    self.driver.peer.add_contact(now, torrent, contact);
+                }
+                for addr in named.addrs {
                     self.driver.peer.add_peer(now, torrent, addr);
                 }
             }

@@ -388,8 +388,8 @@ impl Daemon {
         let (inbox, via) = (self.inbox.clone(), self.config.via);
         tokio::spawn(async move {
             let nobody: crate::Sink = Arc::new(|_| {});
-            let addrs = resolve(&named, via, &nobody).await;
-            inbox.put(Done::Resolved(torrent, addrs));
+            let named = resolve(&named, via, &nobody).await;
+            inbox.put(Done::Resolved(torrent, named));
         });
     }
 

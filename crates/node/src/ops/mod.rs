@@ -39,7 +39,7 @@ pub(crate) use create::{Made, make};
 pub(crate) use dht::status_reply;
 pub(crate) use get::free_bytes;
 pub(crate) use selection::Selection;
-pub(crate) use session::{add_failure, eta, printable, resolve};
+pub(crate) use session::{Named, add_failure, eta, printable, resolve};
 pub(crate) use source::{Source as LinkSource, open as open_link, parse as parse_link, parse_torrent};
 
 use std::io;
