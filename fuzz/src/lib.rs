@@ -46,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("start", wire::start),
     ("mse", wire::mse),
     ("krpc", wire::krpc),
+    ("overlay_frame", wire::overlay_frame),
     ("utp", wire::utp),
     ("tracker_announce_reply", wire::tracker_announce_reply),
     ("tracker_scrape_reply", wire::tracker_scrape_reply),
