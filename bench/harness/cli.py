@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clients import tools
 
-from . import report, rqbit
+from . import no_tcp, report, rqbit
 from .contestants import CONTESTANTS, PEERAGE, have_peerage
 from .measure import MIB
 from .scenarios import SCENARIOS, Plan, quick
@@ -131,6 +131,7 @@ def main(arguments=None):
     finally:
         if bench:
             bench.close()
+        no_tcp.remove()
         shutil.rmtree(memory, ignore_errors=True)
         shutil.rmtree(disk, ignore_errors=True)
     scenarios = plan.scenarios if plan else []

@@ -5,6 +5,7 @@ its process starts where the others are told to add a torrent.
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -19,6 +20,7 @@ from clients.qbittorrent import QBittorrent4, QBittorrent5
 from clients.rtorrent import RTorrent
 from clients.transmission import Transmission3, Transmission4
 
+from . import no_tcp
 from .libtorrent_limited import LimitedLibtorrent
 from .measure import cpu_seconds
 from .payload import FILE_NAME
@@ -140,6 +142,15 @@ class PeeragePeer(Peer):
         return self.client.uploaded()
 
 
+class QuicPeer(PeeragePeer):
+    """A leecher that knows of its seed the key and where it takes QUIC, and nothing else."""
+
+    @property
+    def address(self):
+        key = re.search(r"x\.pg=([a-z2-7]{52})", self.client.link).group(1)
+        return (f"{key},udp/{self.client.host}", self.port)
+
+
 @dataclass(frozen=True)
 class Contestant:
     """A client, and the settings it takes part with."""
@@ -152,11 +163,20 @@ class Contestant:
     versions: tuple = ("v1",)
     #: options of the driver
     options: tuple = ()
+    #: runs where TCP does not open
+    no_tcp: bool = False
+    #: two of ours meet by QUIC
+    quic: bool = False
 
     def peer(self, workdir, limits=None, number=1):
         """``number``: of its loopback address; some take one connection from each only."""
-        client = self.driver(limits=limits or Limits(), host=f"127.0.0.{number}", **dict(self.options))
-        return (PeeragePeer if self.driver is Peerage else Peer)(client, workdir)
+        options = dict(self.options)
+        if self.no_tcp:
+            options["netns"] = no_tcp.namespace()
+        client = self.driver(limits=limits or Limits(), host=f"127.0.0.{number}", **options)
+        if self.driver is Peerage:
+            return (QuicPeer if self.quic else PeeragePeer)(client, workdir)
+        return Peer(client, workdir)
 
 
 ALL_VERSIONS = ("v1", "v2", "hybrid")
@@ -165,6 +185,7 @@ RC4 = (("encryption", "require"),)
 PEERAGE = "peerage"
 #: two of ours would go over TLS
 PLAIN = (("tls", "off"),)
+UTP = (("utp", True),)
 _LIST = [
     Contestant(PEERAGE, Peerage, default=False, versions=ALL_VERSIONS, options=PLAIN),
     Contestant(f"{PEERAGE}-tls", Peerage, default=False, options=(("tls", "require"),)),
@@ -184,6 +205,10 @@ _LIST = [
     Contestant("rtorrent-rc4", RTorrent, default=False, options=RC4),
     Contestant("aria2-rc4", Aria2, default=False, options=RC4),
     Contestant("qbittorrent-5-rc4", QBittorrent5, default=False, options=RC4),
+    Contestant(f"{PEERAGE}-quic", Peerage, default=False, quic=True),
+    Contestant(f"{PEERAGE}-utp", Peerage, default=False, options=PLAIN + UTP, no_tcp=True),
+    Contestant("libtorrent-utp", LimitedLibtorrent, default=False, options=UTP),
+    Contestant("qbittorrent-5-utp", QBittorrent5, default=False, options=UTP),
 ]
 CONTESTANTS = {contestant.name: contestant for contestant in _LIST}
 

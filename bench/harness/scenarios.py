@@ -28,6 +28,9 @@ DISK = ("libtorrent", "aria2", "rtorrent", "rqbit", PEERAGE)
 #: two nodes of ours prove who they are; the others are in plain
 AUTHENTICATED = ("libtorrent", "libtorrent-tuned", PEERAGE, f"{PEERAGE}-tls")
 ENCRYPTED = ("libtorrent-rc4", "rtorrent-rc4", "aria2-rc4", "qbittorrent-5-rc4", f"{PEERAGE}-rc4")
+#: each road between two of ours
+ROADS = (PEERAGE, f"{PEERAGE}-tls", f"{PEERAGE}-quic")
+UTP = ("libtorrent-utp", "qbittorrent-5-utp", f"{PEERAGE}-utp")
 SWARM = ("rtorrent", "libtorrent", "aria2", "qbittorrent-5", "rqbit", PEERAGE)
 SEEDS = ("libtorrent", "libtorrent-tuned", "rtorrent", PEERAGE)
 LEECHES = ("libtorrent", "rtorrent", "aria2", "qbittorrent-5")
@@ -121,8 +124,8 @@ class Plan:
                 said = result.error or f"{result.seconds:.2f} s, {result.mib_per_second:.0f} MiB/s"
                 self.bench.say(f"{name} {number + 1}/{self.runs} {row.name}: {said}")
 
-    def one_to_one(self, name, title, kind, contestants, on_disk=False):
-        payload = self.payload()
+    def one_to_one(self, name, title, kind, contestants, on_disk=False, size=None):
+        payload = self.payload(size)
         hashed = "sha256" if kind.version == "v2" else "sha1"
         jobs: list[tuple[str, Callable]] = [
             (FLOOR, lambda _: self.bench.floor(payload, hashed=hashed, on_disk=on_disk)),
@@ -193,6 +196,10 @@ SCENARIOS = {
         "rc4", f"The same, with message stream encryption (RC4), {V1}", V1, ENCRYPTED),
     "tls": lambda plan: plan.one_to_one(
         "tls", f"The same, with TLS between two of ours, {V1}", V1, AUTHENTICATED),
+    "quic": lambda plan: plan.one_to_one(
+        "quic", f"The same, QUIC beside the other roads of ours, {V1}", V1, ROADS),
+    "utp": lambda plan: plan.one_to_one(
+        "utp", f"The same over uTP, {SMALL_MIB} MiB, {V1}", V1, UTP, size=SMALL_MIB * MIB),
     "foreign": lambda plan: plan.foreign(
         "foreign", "Foreign leechers, by seed", LEECHES, None, 60),
     "paced": lambda plan: plan.foreign(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .contestants import CONTESTANTS, PEERAGE
 from .measure import MIB
-from .scenarios import CAP, ENCRYPTED, FLOOR, LEECHES, PACED_LEECHES, SEEDS, SMALL_MIB
+from .scenarios import CAP, ENCRYPTED, FLOOR, LEECHES, PACED_LEECHES, SEEDS, SMALL_MIB, UTP
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,10 @@ def judge(scenarios):
         ours = _figure(tls, f"{PEERAGE}-tls")
         judgements.append(_judge(tls.title, ours, _figure(tls, PEERAGE), "our plain TCP", at_least=0.7))
         judgements.append(_judge(tls.title, ours, _figure(tls, "libtorrent"), "libtorrent's plain TCP", at_least=1.5))
+    if utp := found.get("utp"):
+        name, fastest = _fastest(utp, [name for name in UTP if not name.startswith(PEERAGE)])
+        judgements.append(_judge(utp.title, _figure(utp, f"{PEERAGE}-utp"), fastest, f"the fastest ({name})",
+                                 at_least=2.0))
     judgements += _swarms(found)
     judgements += _foreign(found)
     if create := found.get("create"):

@@ -1,10 +1,15 @@
 //! The made seeds: at least one input that is accepted and one that is refused per target, so that
 //! a fuzzer starts at the interesting places. What fuzzing found is kept beside them, in `seeds/`.
 
-use peerage_base::{Duration, InfoHashV1, InfoHashV2, InfoHashes};
+use peerage_base::{Duration, InfoHashV1, InfoHashV2, InfoHashes, PeerId};
 use peerage_content::{Magnet, merkle};
 use peerage_wire::bencode::{DictEncoder, Encoder};
+use peerage_wire::coordinates::Coordinates;
 use peerage_wire::extension::{self, Holepunch, HolepunchError, LOCAL_IDS, MetadataMessage, Pex, PexPeer};
+use peerage_wire::gossip::{
+    Broadcast, Frame as GossipFrame, Health, Liveness, LivenessBody, Member, Membership, Message as Gossip,
+    Update,
+};
 use peerage_wire::message::piece_header;
 use peerage_wire::overlay::{self, Frame, chord, flooding, gia, link, pastry, superpeer, walk};
 use peerage_wire::stun::Message as Stun;
@@ -26,6 +31,8 @@ pub fn all() -> Vec<Seed> {
     trackers(&mut add);
     krpc(&mut add);
     overlays(&mut add);
+    lsd(&mut add);
+    gossip(&mut add);
     torrents(&mut add);
     names_and_links(&mut add);
     geometry(&mut add);
@@ -377,6 +384,54 @@ fn overlays(add: Add<'_>) {
     add("overlay_frame", "version", &[2, 1, 1, 0, 0, 0, 7]);
     add("overlay_frame", "count", &[1, 6, 1, 255, 0]);
     add("overlay_frame", "short", &frames[0].1.encode()[..40]);
+}
+
+fn lsd(add: Add<'_>) {
+    let hash = "Infohash: 0123456789abcdef0123456789ABCDEF01234567\r\n";
+    let announce = |head: &str, hashes: &str| {
+        format!(
+            "BT-SEARCH * HTTP/1.1\r\nHost: 239.192.152.143:6771\r\n{head}{hashes}cookie: 7f3a\r\n\r\n\r\n"
+        )
+    };
+    add("lsd", "one", announce("Port: 6881\r\n", hash).as_bytes());
+    let many: String = (0..22).map(|n| format!("Infohash: {n:040x}\r\n")).collect();
+    add("lsd", "many", announce("Port: 1\r\n", &many).as_bytes());
+    add("lsd", "no-port", announce("Port: 0\r\n", hash).as_bytes());
+    add("lsd", "ssdp", b"M-SEARCH * HTTP/1.1\r\nHost: 239.255.255.250:1900\r\n\r\n");
+}
+
+fn gossip(add: Add<'_>) {
+    let member = |n: u8| Member { id: PeerId([n; 32]), addr: Some(([10, 0, 0, n], 7731).into()) };
+    let nobody = Member { id: PeerId([9; 32]), addr: None };
+    let members = vec![member(1), nobody, member(2)];
+    let update = |health| Update { member: member(3), incarnation: 7, health };
+    let updates = [Health::Alive, Health::Suspect, Health::Dead].map(update).to_vec();
+    let liveness = |body| Gossip::Liveness(Liveness { body, updates: updates.clone() });
+    let messages: [(&'static str, Gossip); 12] = [
+        ("join", Gossip::Membership(Membership::Join { addr: nobody.addr })),
+        ("forward-join", Gossip::Membership(Membership::ForwardJoin { member: member(1), ttl: 6 })),
+        ("neighbor", Gossip::Membership(Membership::Neighbor { urgent: true, addr: member(1).addr })),
+        ("neighbor-reply", Gossip::Membership(Membership::NeighborReply { accepted: true })),
+        (
+            "shuffle",
+            Gossip::Membership(Membership::Shuffle { origin: nobody, ttl: 3, members: members.clone() }),
+        ),
+        ("shuffle-reply", Gossip::Membership(Membership::ShuffleReply { members })),
+        ("gossip", Gossip::Broadcast(Broadcast::Gossip { round: 2, payload: b"news".to_vec() })),
+        ("ihave", Gossip::Broadcast(Broadcast::IHave { messages: vec![([1; 32], 1), ([2; 32], 2)] })),
+        ("graft", Gossip::Broadcast(Broadcast::Graft { message: Some([1; 32]) })),
+        ("ping", liveness(LivenessBody::Ping { number: 1 })),
+        ("ping-req", liveness(LivenessBody::PingReq { number: 1, target: member(4) })),
+        ("ack", liveness(LivenessBody::Ack { number: 1 })),
+    ];
+    for (name, message) in messages {
+        add("gossip", name, &GossipFrame { topic: [7; 32], message }.encode());
+    }
+    add("gossip", "version", &[2; 40]);
+    add("gossip", "too-many", &[&[1, 17][..], &[0; 32], &[255]].concat());
+    let place = Coordinates::new(-12.5, 300.0, 4.0, 0.2).expect("a place");
+    add("coordinates", "place", &place.encode());
+    add("coordinates", "no-number", &[0xFF; 16]);
 }
 
 fn names_and_links(add: Add<'_>) {

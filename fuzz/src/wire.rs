@@ -4,15 +4,19 @@ use crate::Outcome;
 use peerage_base::Duration;
 use peerage_base::Rng;
 use peerage_base::limits::{
-    KRPC_BYTES_MAX, KRPC_NODES_MAX, KRPC_SAMPLES_MAX, KRPC_TRANSACTION_BYTES_MAX, KRPC_VALUES_MAX,
-    PEX_PEERS_MAX, TRACKER_PEERS_MAX,
+    COORDINATE_MS_MAX, GOSSIP_FRAME_BYTES_MAX, GOSSIP_IHAVES_MAX, GOSSIP_MEMBERS_MAX, KRPC_BYTES_MAX,
+    KRPC_NODES_MAX, KRPC_SAMPLES_MAX, KRPC_TRANSACTION_BYTES_MAX, KRPC_VALUES_MAX, LSD_BYTES_MAX,
+    LSD_HASHES_MAX, PEX_PEERS_MAX, SWIM_UPDATES_MAX, TRACKER_PEERS_MAX,
 };
 use peerage_wire::bencode::{self, Encoder, Kind, Limits, Value};
+use peerage_wire::coordinates::Coordinates;
 use peerage_wire::extension::{
     self, Extended, Handshake as ExtensionHandshake, Holepunch, MetadataMessage, Pex,
 };
 use peerage_wire::frame::{FRAME_LEN_MAX, Frame, Splitter};
+use peerage_wire::gossip::{Broadcast, Frame as GossipFrame, Membership, Message as Gossip};
 use peerage_wire::krpc::{self, Body, DecodeError};
+use peerage_wire::lsd::{self, Announce};
 use peerage_wire::mse::{Established, Listener, Methods, Opener, Progress};
 use peerage_wire::start::Start;
 use peerage_wire::stun::{self, Message as Stun};
@@ -433,6 +437,50 @@ pub fn krpc(bytes: &[u8]) -> Outcome {
             assert!(transaction.len() <= KRPC_TRANSACTION_BYTES_MAX);
         }
         Err(_) => {}
+    }
+    Outcome::of(&decoded)
+}
+
+/// Bounded; what is accepted can be sent and read again.
+pub fn lsd(datagram: &[u8]) -> Outcome {
+    let decoded = Announce::decode(datagram);
+    if let Ok(announce) = &decoded {
+        assert!(announce.port != 0 && datagram.len() <= LSD_BYTES_MAX);
+        assert!((1..=LSD_HASHES_MAX).contains(&announce.info_hashes.len()));
+        let written = announce.encode(lsd::GROUP_V6.into());
+        assert!(written.len() <= LSD_BYTES_MAX);
+        assert_eq!(Announce::decode(&written).as_ref(), Ok(announce));
+    }
+    Outcome::of(&decoded)
+}
+
+/// A frame has one form; lists and payloads are bounded.
+pub fn gossip(bytes: &[u8]) -> Outcome {
+    let decoded = GossipFrame::decode(bytes);
+    if let Ok(frame) = &decoded {
+        assert!(bytes.len() <= GOSSIP_FRAME_BYTES_MAX);
+        assert_eq!(frame.encode(), bytes);
+        match &frame.message {
+            Gossip::Membership(
+                Membership::Shuffle { members, .. } | Membership::ShuffleReply { members },
+            ) => {
+                assert!(members.len() <= GOSSIP_MEMBERS_MAX);
+            }
+            Gossip::Broadcast(Broadcast::IHave { messages }) => assert!(messages.len() <= GOSSIP_IHAVES_MAX),
+            Gossip::Liveness(liveness) => assert!(liveness.updates.len() <= SWIM_UPDATES_MAX),
+            _ => {}
+        }
+    }
+    Outcome::of(&decoded)
+}
+
+/// What is accepted is finite and within bounds, and has one form.
+pub fn coordinates(bytes: &[u8]) -> Outcome {
+    let decoded = Coordinates::decode(bytes);
+    if let Ok(place) = &decoded {
+        assert_eq!(place.encode(), bytes);
+        let (x, y, height) = place.place();
+        assert!([x, y, height, place.error()].iter().all(|number| number.abs() <= COORDINATE_MS_MAX.into()));
     }
     Outcome::of(&decoded)
 }

@@ -46,7 +46,7 @@ class Aria2(Client):
             "--disable-ipv6=true",
             *self._dht(),
             "--enable-dht6=false",
-            "--bt-enable-lpd=false",
+            *(["--bt-enable-lpd=true", f"--bt-lpd-interface={self.host}"] if self.lan else ["--bt-enable-lpd=false"]),
             f"--enable-peer-exchange={'true' if self.limits.pex else 'false'}",
             *(["--bt-require-crypto=true", "--bt-min-crypto-level=arc4"] if self.encryption == "require" else []),
             "--seed-ratio=0.0",

@@ -152,6 +152,8 @@ class Client(abc.ABC):
         self.utp = utp
         #: message stream encryption: "off" where the client can, "allow", or "require" (with RC4)
         self.encryption = encryption
+        #: announces itself on the local network (BEP 14); set it before ``start``
+        self.lan = False
         self.limits = limits or Limits()
         self.host = host
         self.netns = netns

@@ -34,6 +34,10 @@ class BittorrentDht(JsonLinesClient):
         """As :meth:`Libtorrent.dht_put`."""
         return self.call("dht_put", text=text, seed=key and key[0], salt=salt)
 
+    def dht_publish(self, infohash, key):
+        """Makes a torrent the newest under a key (BEP 46)."""
+        return self.call("dht_put", text="", seed=key[0], infohash=infohash)
+
     def dht_get(self, target, salt=""):
         """As :meth:`Libtorrent.dht_get`."""
         return self.call("dht_get", target=target, salt=salt)

@@ -38,11 +38,12 @@ const operations = {
       done(error, peers)
     })
   },
-  dht_put: ({ text, seed, salt }, done) => {
+  dht_put: ({ text, seed, salt, infohash }, done) => {
     if (!seed) return dht.put({ v: Buffer.from(text) }, (error, hash) => done(error, hash?.toString('hex')))
     const secret = secretKey(Buffer.from(seed, 'hex'))
     const k = rawPublic(secret)
-    const item = { k, v: Buffer.from(text), seq: 1, sign: bytes => sign(null, Buffer.from(bytes), secret) }
+    const v = infohash ? { ih: Buffer.from(infohash, 'hex') } : Buffer.from(text)
+    const item = { k, v, seq: 1, sign: bytes => sign(null, Buffer.from(bytes), secret) }
     if (salt) item.salt = Buffer.from(salt)
     dht.put(item, error => done(error, k.toString('hex')))
   },

@@ -61,6 +61,7 @@ class Libtorrent(JsonLinesClient):
             "upload": self.limits.upload,
             "pex": self.limits.pex,
             "dht": self.dht is not None,
+            "lan": self.lan,
             "settings": self.settings,
         }
         worker = Path(__file__).with_name("libtorrent_worker.py")

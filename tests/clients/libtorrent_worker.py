@@ -19,7 +19,7 @@ def session_settings(options):
         "listen_interfaces": f"{options['host']}:{options['port']}",
         "outgoing_interfaces": options["host"],
         "enable_dht": False,
-        "enable_lsd": False,
+        "enable_lsd": options.get("lan", False),
         "enable_upnp": False,
         "enable_natpmp": False,
         "enable_incoming_utp": False,
@@ -52,6 +52,7 @@ class Worker:
         known = lt.default_settings()
         self.pex = options["pex"]
         self.dht = options.get("dht", False)
+        self.lan = options.get("lan", False)
         self.joined = False
         params = lt.session_params()
         params.settings = {key: value for key, value in settings.items() if key in known}
@@ -68,7 +69,8 @@ class Worker:
         params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
         if not self.pex:
             params.flags |= lt.torrent_flags.disable_pex
-        params.flags |= lt.torrent_flags.disable_lsd
+        if not self.lan:
+            params.flags |= lt.torrent_flags.disable_lsd
         if not self.dht:
             params.flags |= lt.torrent_flags.disable_dht
         self.handle = self.session.add_torrent(params)

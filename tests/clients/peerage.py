@@ -106,12 +106,14 @@ class Peerage(Client):
 
     def environment(self):
         # no test leaves this machine: those of the DHT name their own nodes, and switch it on
-        return {"PEERAGE_HOME": str(self.workdir / "home"), "NO_COLOR": "1", "PEERAGE_DHT": "off"}
+        environment = {"PEERAGE_HOME": str(self.workdir / "home"), "NO_COLOR": "1", "PEERAGE_DHT": "off"}
+        return environment if self.lan else {**environment, "PEERAGE_NO_LAN": "1"}
 
     def run(self, *arguments):
         """Starts ``peerage ARGUMENTS --json`` with the common options added."""
         command = [*self.wrapper, *tools.peerage(), *map(str, arguments)]
-        command += ["--listen", f"{self.host}:{self.port}"]
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        command += ["--listen", f"{host}:{self.port}"]
         for host, port in self.known_peers:
             command += ["--peer", f"{host}:{port}"]
         if self.limits.upload is not None:
@@ -149,6 +151,19 @@ class Peerage(Client):
         if self.ready is None:
             code = self.process.wait(5)
             raise ClientError(f"peerage share ended with {code}; log ends:\n{self.process.log_tail()}")
+        return self
+
+    def key_new(self, name):
+        """Makes a key to publish under."""
+        command = [*tools.peerage(), "key", "new", name]
+        subprocess.run(command, check=True, timeout=10, env={**os.environ, **self.environment()})
+
+    def publish(self, content, key):
+        """As ``share``, under a key."""
+        self.run("publish", "--key", key, content)
+        self.ready = self.events.wait("ready", READY_TIMEOUT_S)
+        if self.ready is None:
+            raise ClientError(f"peerage publish ended; log ends:\n{self.process.log_tail()}")
         return self
 
     def get(self, link, save_dir, *options):

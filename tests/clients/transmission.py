@@ -40,7 +40,7 @@ class Transmission3(Client):
             "peer-port-random-on-start": False,
             "port-forwarding-enabled": False,
             "dht-enabled": self.dht is not None,
-            "lpd-enabled": False,
+            "lpd-enabled": self.lan,
             "utp-enabled": self.utp,
             "tcp-enabled": not self.utp,  # transmission 4 knows it
             "pex-enabled": self.limits.pex,

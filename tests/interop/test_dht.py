@@ -174,6 +174,28 @@ def test_items_are_read_by_the_other(client, bootstrap, network, record, tmp_pat
 
 
 @pytest.mark.parametrize("bootstrap", BOOTSTRAPS)
+def test_names_that_update_are_read_by_the_other(bootstrap, world, network, record, tmp_path):
+    """BEP 46: libtorrent reads what we publish, and we get what npm publishes, and what we do ourselves."""
+    record("dht", f"BEP 46 with libtorrent and bittorrent-dht, bootstrap {bootstrap}")
+    network.bootstrap(bootstrap)
+    ours = network.member(Peerage, 1)
+    ours.key_new("news")
+    ours.publish(world.content, "news")
+    published = ours.events.last("published")
+    expected = repr({b"ih": bytes.fromhex(ours.ready["infohash_v1"])})
+    theirs = network.member(Libtorrent, 2)
+    wait_for(theirs.dht_joined, 30, "libtorrent has joined")
+    wait_for(lambda: theirs.dht_get(published["public_key"]) == expected, 60, "libtorrent reads ours")
+    npm = network.member(BittorrentDht, 3)
+    wait_for(npm.dht_joined, 30, "npm has joined")
+    npm.dht_publish(ours.ready["infohash_v1"], (SECRET, PUBLIC))
+    for number, link in enumerate([f"magnet:?xs=urn:btpk:{PUBLIC}", published["link"]]):
+        client = network.member(Peerage, 4 + number)
+        client.get(link, tmp_path / f"got-{number}")
+        client.wait_complete(60)
+
+
+@pytest.mark.parametrize("bootstrap", BOOTSTRAPS)
 def test_status_and_ping(bootstrap, network, record):
     record("dht", f"`dht status` and `dht ping`, bootstrap {bootstrap}")
     first = network.bootstrap(bootstrap)

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// The scenarios: package and example.
-const SCENARIOS: [(&str, &str); 2] = [("peerage-peer", "trace"), ("peerage-overlay", "dht-trace")];
+const SCENARIOS: [(&str, &str); 3] =
+    [("peerage-peer", "trace"), ("peerage-overlay", "dht-trace"), ("peerage-lab", "lab-trace")];
 
 /// Runs the scenarios (`crates/peer/examples/trace.rs` and its like) in processes of their own and compares.
 ///

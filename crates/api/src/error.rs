@@ -32,6 +32,8 @@ pub enum ExitCode {
     Conflict = 11,
     /// The configuration is wrong.
     Config = 12,
+    /// No daemon runs.
+    NoDaemon = 13,
     /// Another process uses the same state.
     Locked = 14,
     /// A file from a version of the program that this one does not know.
@@ -44,6 +46,7 @@ pub enum ExitCode {
 
 /// A failure as it is printed: `E_CODE: message` and a hint, or the same as JSON on stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failure {
     /// Stable name, `E_…`.
     pub code: String,

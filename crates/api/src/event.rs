@@ -49,6 +49,19 @@ pub enum Event {
         /// Bytes of content.
         total: u64,
     },
+    /// The torrent stands as the newest under a key, in the DHT; told each time that it is renewed.
+    Published {
+        /// What the user calls the key.
+        name: String,
+        /// The public key in hexadecimal.
+        public_key: String,
+        /// The link that leads to whatever is newest under it (BEP 46).
+        link: String,
+        /// The version.
+        seq: i64,
+        /// Nodes that keep it.
+        nodes: usize,
+    },
     /// The short code was used: it stands for nothing any more.
     CodeUsed,
     /// The tracker serves.
@@ -65,14 +78,22 @@ pub enum Event {
     },
     /// The daemon serves.
     DaemonReady {
-        /// UDP addresses that it listens on.
+        /// Addresses at which it listens for peers and for the DHT.
         listen: Vec<String>,
         /// Addresses at which others can begin (`--bootstrap`).
         reachable: Vec<String>,
-        /// Its identifier in the network of IPv4, in hexadecimal.
+        /// Its identifier in the DHT of IPv4, in hexadecimal; empty: it takes no part.
         node_id: String,
-        /// The same in the network of IPv6.
+        /// The same of IPv6.
         node_id_v6: String,
+        /// UNIX socket of the control API.
+        socket: PathBuf,
+        /// URL of the control API; absent: it is on the socket alone.
+        api: Option<String>,
+        /// Opens the page, once.
+        login: Option<String>,
+        /// Transfers that were there from earlier runs.
+        transfers: usize,
     },
     /// How the daemon's part in the DHT does; about once a minute.
     DhtStatus {
@@ -216,6 +237,9 @@ pub struct Progress {
 pub struct Sources {
     /// The user or the link.
     pub user: usize,
+    /// They themselves, on the local network.
+    #[serde(default)]
+    pub lan: usize,
     /// Trackers.
     pub tracker: usize,
     /// The DHT.
@@ -231,6 +255,7 @@ impl std::fmt::Display for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let counts = [
             (self.user, "named"),
+            (self.lan, "on the local network"),
             (self.tracker, "from trackers"),
             (self.dht, "from the DHT"),
             (self.pex, "from peers"),
@@ -244,6 +269,7 @@ impl std::fmt::Display for Sources {
 
 /// How a peer is connected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Road {
     /// What the peer wire runs on.
     pub kind: RoadKind,
@@ -255,6 +281,7 @@ pub struct Road {
 
 /// What the peer wire runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RoadKind {
     /// TCP.

@@ -1,4 +1,4 @@
-//! What the command line, the later HTTP API and the tests share: events, replies and errors.
+//! What the command line, the HTTP API and the tests share: events, replies and errors.
 //!
 //! **What it is.** Plain serialisable types, one contract. `peerage … --json` prints exactly these:
 //! one [`Event`] per line for long operations, one document for queries.
@@ -11,8 +11,11 @@
 //! - [`ExitCode`] is the whole list of the program's exit codes.
 //!
 //! **Where to start.** [`request`] for what a user asks, [`event`] for long operations, [`reply`] for
-//! queries, [`error`] for failures.
+//! queries, [`error`] for failures, [`control`] for the daemon's HTTP API.
 
+#[cfg(feature = "client")]
+pub mod client;
+pub mod control;
 pub mod error;
 pub mod event;
 pub mod reply;

@@ -234,6 +234,45 @@ pub struct DhtPing {
     pub rtt_ms: f64,
 }
 
+/// `peerage key ls`: the keys of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// By name.
+    pub keys: Vec<KeyInfo>,
+}
+
+/// A key under which torrents are published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyInfo {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// What the user calls it.
+    pub name: String,
+    /// The public key in hexadecimal.
+    pub public_key: String,
+    /// The link that leads to whatever is newest under it (BEP 46).
+    pub link: String,
+}
+
+/// `peerage key export`: the secret of a key. Whoever has it can publish in its name.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// [`crate::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// What the user calls it.
+    pub name: String,
+    /// 64 hexadecimal digits.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// `peerage paths`: where things are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paths {

@@ -21,6 +21,8 @@ pub struct Share {
     pub super_seeding: bool,
     /// Hand the link over by a short code too.
     pub code: bool,
+    /// Name of the key under which it is published as its newest torrent (BEP 46).
+    pub publish: Option<String>,
 }
 
 /// Get what a link, a torrent file or an infohash names.
@@ -50,6 +52,29 @@ pub struct Get {
     pub stall_timeout: Option<f64>,
     /// How the user wrote the command: printed as the way to go on after an interruption.
     pub resume_command: String,
+}
+
+/// Run a node that stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Daemon {
+    /// Where the control API listens besides its socket; a free port of 127.0.0.1 near the usual one when absent.
+    pub api: Option<SocketAddr>,
+    /// The control API may listen where other machines reach it, unencrypted.
+    pub insecure: bool,
+    /// Names by which the control API may be called besides this machine's own.
+    pub hosts: Vec<String>,
+    /// Folder of the API's socket.
+    pub runtime_dir: PathBuf,
+    /// Where downloads go unless they say otherwise.
+    pub downloads: PathBuf,
+    /// Downloads at a time; 0 is unlimited.
+    pub downloads_max: u32,
+    /// A complete transfer pauses at this ratio; 0: never.
+    pub ratio_goal: f64,
+    /// A complete transfer pauses when it was served for so many seconds; 0: never.
+    pub seeding_goal: u64,
+    /// Every setting, to be shown.
+    pub settings: Vec<crate::control::Setting>,
 }
 
 /// Store a text in the DHT.
@@ -267,6 +292,8 @@ pub struct NodeConfig {
     pub utp: bool,
     /// Whether peers are looked for in the mainline DHT.
     pub dht: bool,
+    /// Whether peers are looked for on the local network (BEP 14).
+    pub local_discovery: bool,
     /// Where the DHT begins when nobody is known: `HOST:PORT`.
     pub bootstrap: Vec<String>,
     /// By which ways peers are met.

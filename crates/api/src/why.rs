@@ -34,7 +34,7 @@ pub struct Why {
 /// Somebody who could name peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// `link` (or the user), `tracker`, `pex`, `incoming`, ...
+    /// `link` (or the user), `tracker`, `dht`, `lan`, `pex`, `incoming`, ...
     pub kind: String,
     /// Its URL, where it has one.
     pub url: Option<String>,

@@ -3,7 +3,7 @@
 //! Addresses from peers and trackers are hostile: a poisoner names loopback, the LAN or multicast
 //! to turn a swarm into a scanner (threats.md W8, S1). Those from the user are the user's wish.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// A range that is only reachable nearby. Two addresses of one range may see each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,10 +37,16 @@ pub enum Scope {
     Never,
 }
 
-/// IPv4-mapped IPv6 addresses as the IPv4 addresses that they are.
+/// IPv4-mapped IPv6 addresses as the IPv4 addresses that they are. A link-local one keeps its scope: without it
+/// nobody could be reached there.
 #[must_use]
 pub fn canonical(addr: SocketAddr) -> SocketAddr {
-    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+    match (addr, addr.ip().to_canonical()) {
+        (SocketAddr::V6(v6), IpAddr::V6(ip)) if ip.is_unicast_link_local() => {
+            SocketAddr::V6(SocketAddrV6::new(ip, v6.port(), 0, v6.scope_id()))
+        }
+        (addr, ip) => SocketAddr::new(ip, addr.port()),
+    }
 }
 
 /// Where `ip` is.

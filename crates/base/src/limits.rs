@@ -123,6 +123,34 @@ pub const UTP_PACKETS_OUT_MAX: usize = 8192;
 /// How far ahead of the first missing uTP packet others are kept. A selective ack names 2,016.
 pub const UTP_PACKETS_EARLY_MAX: usize = 4096;
 
+/// Bytes of an announce on the local network: what fits a datagram everywhere (BEP 14: 1,400).
+pub const LSD_BYTES_MAX: usize = 1400;
+
+/// Infohashes of one announce on the local network: what fits it.
+pub const LSD_HASHES_MAX: usize = 22;
+
+/// Bytes of the text by which the sender of such an announce knows itself. Programs use 8 to 16.
+pub const LSD_COOKIE_BYTES_MAX: usize = 64;
+
+/// Bytes of a broadcast message: news, not content.
+pub const GOSSIP_PAYLOAD_BYTES_MAX: usize = 4096;
+
+/// Peers named in one message of membership (HyParView names 8).
+pub const GOSSIP_MEMBERS_MAX: usize = 32;
+
+/// Broadcast messages named in one message.
+pub const GOSSIP_IHAVES_MAX: usize = 64;
+
+/// Bytes of a frame of gossip: the longest is one with a payload.
+pub const GOSSIP_FRAME_BYTES_MAX: usize = 36 + GOSSIP_PAYLOAD_BYTES_MAX;
+
+/// News that go along with one message of failure detection (SWIM, section 5: 6).
+pub const SWIM_UPDATES_MAX: usize = 6;
+
+/// Milliseconds of a network coordinate, and of a round trip that counts for one: half the earth and a slow line
+/// are below one second.
+pub const COORDINATE_MS_MAX: f32 = 60_000.0;
+
 /// Bytes of a frame between nodes of a search overlay: two full lists of IPv6 nodes fit. With IPv4 most
 /// frames fit a datagram.
 pub const OVERLAY_FRAME_BYTES_MAX: usize = 4096;

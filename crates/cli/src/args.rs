@@ -85,10 +85,36 @@ pub enum Command {
     Inspect(Inspect),
     /// Check whether data on disk is what a .torrent file describes
     Verify(Verify),
-    /// Run a node that stays: it serves the DHT, and nothing else yet
+    /// Run a node that stays: it downloads, shares, serves the DHT, and is steered through its API
     Daemon(Daemon),
+    /// Show how the daemon is doing
+    Status(Reach),
+    /// List the daemon's transfers
+    Ls(List),
+    /// Show the peers of a transfer of the daemon
+    Peers(Which),
+    /// Pause a transfer of the daemon, or all, for some time or until it is resumed
+    Pause(Pause),
+    /// Go on with a transfer that was paused, or stopped by a failure
+    Resume(Resume),
+    /// Remove a transfer from the daemon
+    Rm(Remove),
+    /// Move the files of a transfer into another folder
+    Move(MoveTo),
+    /// Show or change what the daemon uses at most
+    Limits(Limit),
+    /// Follow what happens in the daemon
+    Events(Reach),
+    /// Tell by the exit code whether the daemon is well
+    Health(Reach),
+    /// List, make and revoke what permits programs to use the API
+    Token(Token),
     /// Ask the DHT: who has a torrent, what is stored, whether a node is there
     Dht(Dht),
+    /// Share a path, and make it the newest under a key: who follows the key gets it
+    Publish(Publish),
+    /// Keys to publish under: list, make, export, import
+    Key(Key),
     /// Run a small tracker, HTTP and UDP on one port
     Tracker(Tracker),
     /// Run a relay, through which peers behind NATs reach each other
@@ -124,7 +150,7 @@ pub struct Network {
     #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// A peer to connect to; may be repeated
-    #[arg(long = "peer", value_name = "ADDR:PORT")]
+    #[arg(long = "peer", value_name = "ADDR:PORT", value_parser = parse_peer)]
     pub peers: Vec<String>,
     /// A tracker to announce to; may be repeated
     #[arg(long = "tracker", value_name = "URL", value_parser = parse_tracker)]
@@ -157,6 +183,9 @@ pub struct Network {
     /// Look for peers in the DHT, and answer others there: on or off [default: on]
     #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_DHT")]
     pub dht: Option<bool>,
+    /// Do not look for peers on the local network, nor answer others there
+    #[arg(long, env = "PEERAGE_NO_LAN", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub no_lan: bool,
     /// A node of the DHT to begin at, instead of the usual ones; may be repeated
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_seed)]
     pub bootstrap: Vec<String>,
@@ -187,12 +216,179 @@ pub struct DhtNetwork {
 /// `peerage daemon`.
 #[derive(Debug, Args)]
 pub struct Daemon {
+    /// Address and port of the control API, besides its socket [default: 127.0.0.1:7732, or a free port]
+    #[arg(long, value_name = "ADDR:PORT", env = "PEERAGE_API")]
+    pub api: Option<SocketAddr>,
+    /// Let the control API listen where other machines reach it, though what it says is not encrypted
+    #[arg(long)]
+    pub api_insecure: bool,
+    /// Where downloads go unless they say otherwise [default: get.folder, else ~/Downloads]
+    #[arg(short, long = "output", value_name = "DIR")]
+    pub output: Option<PathBuf>,
     /// Network options.
     #[command(flatten)]
-    pub network: DhtNetwork,
-    /// Serve the DHT: on or off [default: on]
-    #[arg(long, value_name = "on|off", value_parser = parse_switch, env = "PEERAGE_DHT")]
-    pub dht: Option<bool>,
+    pub network: Network,
+}
+
+/// Which daemon.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Daemon options")]
+pub struct Reach {
+    /// API of the daemon, as it prints it [default: the socket of the one in the same folders]
+    #[arg(long, value_name = "URL", env = "PEERAGE_API_URL", global = true)]
+    pub api: Option<String>,
+    /// File with a token [default: the daemon's own in the same folders]
+    #[arg(long, value_name = "FILE", env = "PEERAGE_TOKEN_FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+}
+
+/// `peerage ls`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only those whose name contains it, or whose id begins with it
+    pub text: Option<String>,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// A transfer of the daemon.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Name of the transfer, its id, or the beginning of it
+    pub transfer: String,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage pause`.
+#[derive(Debug, Args)]
+pub struct Pause {
+    /// Name or id of the transfer, and how long, such as 2h; the time alone pauses everything
+    #[arg(value_name = "TRANSFER|TIME", num_args = 0..=2)]
+    pub what: Vec<String>,
+    /// Everything
+    #[arg(long)]
+    pub all: bool,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+impl Pause {
+    /// The transfer (`None`: all) and the time.
+    pub fn meant(&self) -> anyhow::Result<(Option<String>, Option<Duration>)> {
+        let time = |text: &str| {
+            parse_duration(text).ok().filter(|_| {
+                text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(['s', 'm', 'h', 'd'])
+            })
+        };
+        let usage = |message: &str| {
+            use peerage_api::error::{ExitCode, Failure};
+            Failure::new(ExitCode::Usage, "E_USAGE", message)
+                .hint("as in `peerage pause NAME`, `peerage pause NAME 2h`, `peerage pause 2h`, `peerage pause --all`")
+        };
+        match (self.what.as_slice(), self.all) {
+            ([], true) => Ok((None, None)),
+            ([one], _) if time(one).is_some() => Ok((None, time(one))),
+            ([one], false) => Ok((Some(one.clone()), None)),
+            ([one, two], false) => match time(two) {
+                Some(time) => Ok((Some(one.clone()), Some(time))),
+                None => Err(usage(&format!("`{two}` is not a time")).into()),
+            },
+            _ => Err(usage("say what to pause").into()),
+        }
+    }
+}
+
+/// `peerage resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Name or id of the transfer
+    #[arg(required_unless_present = "all")]
+    pub transfer: Option<String>,
+    /// Everything that is not paused itself
+    #[arg(long, conflicts_with = "transfer")]
+    pub all: bool,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage rm`.
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// Name or id of the transfer
+    pub transfer: String,
+    /// Delete its files, too; those of a share are never deleted
+    #[arg(long)]
+    pub data: bool,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage move`.
+#[derive(Debug, Args)]
+pub struct MoveTo {
+    /// Name or id of the transfer
+    pub transfer: String,
+    /// The new folder
+    pub folder: PathBuf,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage limits`.
+#[derive(Debug, Args)]
+pub struct Limit {
+    /// Bytes per second to peers, such as 2MB/s, or off
+    #[arg(long, value_name = "RATE")]
+    pub upload: Option<String>,
+    /// Bytes per second from peers, or off
+    #[arg(long, value_name = "RATE")]
+    pub download: Option<String>,
+    /// Downloads at a time; 0: unlimited
+    #[arg(long, value_name = "NUMBER")]
+    pub downloads: Option<u64>,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+    /// Daemon options.
+    #[command(flatten)]
+    pub reach: Reach,
+}
+
+/// `peerage token …`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// List tokens
+    Ls,
+    /// Make a token and print its secret, once
+    New {
+        /// What it is for
+        name: String,
+        /// What it permits: read, control or admin
+        #[arg(long, default_value = "control")]
+        scope: peerage_api::control::Scope,
+    },
+    /// Take a token's rights away
+    Revoke {
+        /// Its id, as `peerage token ls` shows it
+        id: String,
+    },
+    /// Print a link that opens the daemon's page once
+    Url,
 }
 
 /// `peerage dht`.
@@ -282,6 +478,9 @@ pub struct Share {
     /// Send each piece once before any twice, as the first seed of a large crowd (BEP 16)
     #[arg(long)]
     pub super_seeding: bool,
+    /// Stay in the foreground, also where a daemon runs
+    #[arg(long)]
+    pub here: bool,
     /// Print a short code to say aloud, such as 4711-orbit-walnut, instead of the link: `peerage get CODE` takes
     /// it once, where both sides name the same relay (--relay)
     #[arg(long)]
@@ -291,10 +490,64 @@ pub struct Share {
     pub network: Network,
 }
 
+/// `peerage publish`.
+#[derive(Debug, Args)]
+pub struct Publish {
+    /// Name of the key, as `peerage key new` made it
+    #[arg(long, value_name = "NAME")]
+    pub key: String,
+    /// The file or folder; served in place, never copied
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Name in the link, instead of the file's or folder's
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Network options.
+    #[command(flatten)]
+    pub network: Network,
+}
+
+/// `peerage key`.
+#[derive(Debug, Args)]
+pub struct Key {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeyCommand,
+}
+
+/// `peerage key …`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Show the keys of this machine, with the links that follow them
+    Ls,
+    /// Make a key
+    New {
+        /// What to call it
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Print a key's secret, to keep it safe or to publish from another machine
+    Export {
+        /// Which one
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Take a key in that was exported: its secret comes on stdin, or in a file
+    Import {
+        /// What to call it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The file with the secret [default: stdin]
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
 /// `peerage get`.
 #[derive(Debug, Args)]
 pub struct Get {
-    /// Magnet link, .torrent file, URL of one, infohash, or short code
+    /// Magnet link, .torrent file, URL of one, infohash, short code, or peerage:KEY (the newest that was published
+    /// under a key)
     #[arg(value_name = "LINK", allow_hyphen_values = false)]
     pub link: String,
     /// Folder to put it into [default: the current folder]
@@ -306,6 +559,9 @@ pub struct Get {
     /// Fetch from the start to the end, rather than rare parts first
     #[arg(long)]
     pub sequential: bool,
+    /// Stay in the foreground, also where a daemon runs
+    #[arg(long)]
+    pub here: bool,
     /// Write the content to stdout, in order, as it arrives (one file; see --select); the content is also
     /// kept in the folder
     #[arg(long)]
@@ -449,6 +705,27 @@ pub enum LabCommand {
         #[command(flatten)]
         options: LabRun,
     },
+    /// Run several scenarios, and show their figures side by side
+    Compare {
+        /// Scenario files, or names
+        #[arg(value_name = "SCENARIO", required = true, num_args = 2..)]
+        scenarios: Vec<String>,
+        /// What differs from the scenarios, and where the page goes.
+        #[command(flatten)]
+        options: LabRun,
+    },
+    /// Draw faults at random, over whole peers, and check that nothing breaks; exits with 8 when something does
+    SwarmTest {
+        /// From this seed on, up to but without that one
+        #[arg(long, value_name = "A..B", default_value = "0..20", value_parser = parse_seeds)]
+        seeds: std::ops::Range<u64>,
+    },
+    /// Run published experiments again: prints a page with their numbers and ours
+    Reproduce {
+        /// Nodes, instead of the papers' numbers
+        #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+        nodes: usize,
+    },
     /// List the scenarios and the protocols
     List,
     /// Tell how a protocol works, and what can be set
@@ -500,11 +777,24 @@ pub(crate) fn parse_seed(text: &str) -> Result<String, String> {
     }
 }
 
-/// A tracker that the user names: a typing error must not become a part of links and torrents.
+fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let range = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
+    range.filter(|range| !range.is_empty()).ok_or_else(|| "is not a range of seeds such as 0..100".to_owned())
+}
+
+/// A peer: where it is, or who it is and where, as links name it (`x.pg`).
+fn parse_peer(text: &str) -> Result<String, String> {
+    if peerage_node::is_contact(text) {
+        return Ok(text.to_owned());
+    }
+    parse_seed(text)
+}
+
 fn parse_relay(text: &str) -> Result<String, String> {
     peerage_node::check_relay(text).map(|()| text.to_owned())
 }
 
+/// A tracker that the user names: a typing error must not become a part of links and torrents.
 fn parse_tracker(text: &str) -> Result<String, String> {
     if peerage_node::is_tracker_url(text) {
         Ok(text.to_owned())
@@ -516,6 +806,16 @@ fn parse_tracker(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_is_an_address_or_a_contact() {
+        let parse = |peer: &str| Cli::try_parse_from(["peerage", "get", "a", "--peer", peer]);
+        let key = "a".repeat(52);
+        assert!(parse("192.0.2.7:6881").is_ok() && parse("host.example:1").is_ok());
+        assert!(parse("foo").unwrap_err().to_string().contains("192.0.2.7:6881"));
+        assert!(parse(&format!("{key},udp/192.0.2.7:6881")).is_ok());
+        assert!(parse(&format!("{key},udp/192.0.2.7:0")).is_err());
+    }
 
     #[test]
     fn a_tracker_must_be_a_url() {

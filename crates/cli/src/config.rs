@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::Setting;
-use peerage_api::request::{EncryptionPolicy, NodeConfig, TlsPolicy, ViaPolicy};
+use peerage_api::request::{self, EncryptionPolicy, NodeConfig, TlsPolicy, ViaPolicy};
 use toml::de::{DeTable, DeValue};
 
 use crate::args::parse_seed;
@@ -89,6 +89,12 @@ const KNOWN: &[Known] = &[
         check: check_switch,
     },
     Known {
+        key: "network.local_discovery",
+        default: "true",
+        help: "Look for peers on the local network, and answer others there",
+        check: check_bool,
+    },
+    Known {
         key: "network.bootstrap",
         default: BOOTSTRAP,
         help: "Nodes at which the DHT begins when no other is known, host:port, with commas between",
@@ -129,6 +135,42 @@ const KNOWN: &[Known] = &[
         default: "",
         help: "Peers served at once; empty: by measured capacity",
         check: check_slots,
+    },
+    Known {
+        key: "daemon.upload",
+        default: "1250kB/s",
+        help: "Bytes per second to peers of a daemon where limits.upload is empty; empty: unlimited",
+        check: check_rate,
+    },
+    Known {
+        key: "daemon.downloads",
+        default: "5",
+        help: "Downloads of a daemon at a time, the others wait; 0: unlimited",
+        check: check_number::<u32>,
+    },
+    Known {
+        key: "seed.ratio",
+        default: "0",
+        help: "A daemon's complete transfer pauses at this ratio of sent to received; 0: never",
+        check: check_ratio,
+    },
+    Known {
+        key: "seed.time",
+        default: "0",
+        help: "A daemon's complete transfer pauses when it was served for this time; 0: never",
+        check: check_duration,
+    },
+    Known {
+        key: "api.listen",
+        default: "",
+        help: "Address and port of the daemon's API; empty: 127.0.0.1:7732, or a free port",
+        check: check_listen,
+    },
+    Known {
+        key: "api.hosts",
+        default: "",
+        help: "Names besides this machine's own by which the API may be called, with commas between",
+        check: |_| Ok(()),
     },
     Known {
         key: "store.io_threads",
@@ -234,6 +276,13 @@ fn check_rate(text: &str) -> Result<(), String> {
         Ok(())
     } else {
         parse_rate(text).map(drop).map_err(|_| "is not a rate, such as 500k or 2MB/s".into())
+    }
+}
+
+fn check_ratio(text: &str) -> Result<(), String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if ratio.is_finite() && ratio >= 0.0 => Ok(()),
+        _ => Err("is not a ratio, such as 1.5".into()),
     }
 }
 
@@ -373,6 +422,29 @@ impl Config {
         parse_duration(self.text("get.stall_timeout")).ok().filter(|time| !time.is_zero())
     }
 
+    /// What a daemon is started with, besides its node.
+    #[must_use]
+    pub fn daemon(&self, runtime_dir: &Path, downloads: &Path) -> request::Daemon {
+        let seconds = parse_duration(self.text("seed.time")).unwrap_or_default();
+        request::Daemon {
+            api: self.text("api.listen").parse().ok(),
+            insecure: false,
+            hosts: servers(self.text("api.hosts")).map(str::to_owned).collect(),
+            runtime_dir: runtime_dir.to_path_buf(),
+            downloads: downloads.to_path_buf(),
+            downloads_max: self.text("daemon.downloads").parse().unwrap_or_default(),
+            ratio_goal: self.text("seed.ratio").parse().unwrap_or_default(),
+            seeding_goal: seconds.as_secs(),
+            settings: self.settings().into_iter().map(shown).collect(),
+        }
+    }
+
+    /// Bytes per second to peers of a daemon that has no other limit.
+    #[must_use]
+    pub fn daemon_upload(&self) -> Option<u64> {
+        parse_rate(self.text("daemon.upload")).ok()
+    }
+
     /// What a node is started with.
     #[must_use]
     pub fn node(&self, state_dir: &Path) -> NodeConfig {
@@ -393,6 +465,7 @@ impl Config {
             relays: self.text("network.relays").split_whitespace().map(str::to_owned).collect(),
             utp: self.text("network.utp") == "on",
             dht: parse_switch(self.text("network.dht")).unwrap_or_default(),
+            local_discovery: self.text("network.local_discovery") == "true",
             bootstrap: servers(self.text("network.bootstrap")).map(str::to_owned).collect(),
             via: self.text("network.via").parse().unwrap_or_default(),
             bind: Some(self.text("network.bind").to_owned()).filter(|text| !text.is_empty()),
@@ -400,6 +473,11 @@ impl Config {
             state_dir: state_dir.to_path_buf(),
         }
     }
+}
+
+fn shown(setting: Setting) -> peerage_api::control::Setting {
+    let Setting { key, value, origin, help } = setting;
+    peerage_api::control::Setting { key, value, origin, help }
 }
 
 fn wrong(message: String) -> Failure {

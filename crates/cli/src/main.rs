@@ -80,7 +80,8 @@ fn link_as_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
         let hash = matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let torrent =
             text.ends_with(".torrent") && (std::path::Path::new(text).exists() || text.contains("://"));
-        text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:")) || hash || torrent
+        let magnet = text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:"));
+        magnet || hash || torrent || text.starts_with("peerage:") || peerage_node::is_code(text)
     };
     if arguments.get(1).is_some_and(is_link) {
         arguments.insert(1, "get".into());

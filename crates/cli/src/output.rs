@@ -78,12 +78,17 @@ impl Output {
                     self.say(&format!("the other side says `peerage get {code}`, with the same relay; once"));
                     self.say(&format!("the link: {link}"));
                 }
+                let at = if listen.is_empty() {
+                    "by relay".to_owned()
+                } else {
+                    format!("on {}", listen.join(", "))
+                };
                 self.say(&format!(
-                    "serving {name} ({}) on {}; anyone with the link can get it; Ctrl-C stops",
+                    "serving {name} ({}) {at}; anyone with the link can get it; Ctrl-C stops",
                     units::size(*total),
-                    listen.join(", ")
                 ));
             }
+            Event::Published { .. } => self.published(&event),
             Event::CodeUsed => self.say("the code was used; the share goes on for whoever has the link"),
             Event::TrackerReady { .. } | Event::RelayReady { .. } | Event::DaemonReady { .. } => {
                 self.ready(&event);
@@ -91,18 +96,7 @@ impl Output {
             Event::Metadata { name, total, files } => {
                 self.say(&format!("{name}: {} in {}", units::size(*total), counted(*files, "file")));
             }
-            Event::Complete { path, downloaded, seconds, sources } => {
-                self.clear();
-                let _ = write_stdout(&format!("{}\n", path.display()));
-                let rate = (*downloaded as f64 / seconds.max(0.001)) as u64;
-                let sources = sources.to_string();
-                let peers = if sources.is_empty() { sources } else { format!("; peers: {sources}") };
-                self.say(&format!(
-                    "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
-                    units::size(*downloaded),
-                    units::size(rate)
-                ));
-            }
+            Event::Complete { .. } => self.complete(&event),
             Event::PeerBanned { addr, reason } => self.say(&format!("banned {addr}: {reason}")),
             Event::Paused { reason } => self.say(&format!("paused: {reason}")),
             Event::Resumed => self.say("going on"),
@@ -130,6 +124,32 @@ impl Output {
         }
     }
 
+    /// All that was asked for is there.
+    fn complete(&self, event: &Event) {
+        let Event::Complete { path, downloaded, seconds, sources } = event else { return };
+        self.clear();
+        let _ = write_stdout(&format!("{}\n", path.display()));
+        let rate = (*downloaded as f64 / seconds.max(0.001)) as u64;
+        let sources = sources.to_string();
+        let peers = if sources.is_empty() { sources } else { format!("; peers: {sources}") };
+        if *downloaded == 0 {
+            self.say("complete and verified: all of it was there");
+        } else {
+            self.say(&format!(
+                "complete and verified: {} fetched in {seconds:.1} s ({}/s){peers}",
+                units::size(*downloaded),
+                units::size(rate)
+            ));
+        }
+    }
+
+    /// A name that stands for what is shared.
+    fn published(&self, event: &Event) {
+        let Event::Published { name, link, seq, nodes, .. } = event else { return };
+        let nodes = counted(*nodes, "node");
+        self.say(&format!("published under `{name}` as version {seq}, at {nodes}; who follows it: {link}"));
+    }
+
     /// What only serves: where, and how it ends.
     fn ready(&self, event: &Event) {
         match event {
@@ -141,12 +161,17 @@ impl Output {
                 let _ = write_stdout(&format!("{}\n", urls.join("\n")));
                 self.say("relay ready; share with --relay URL; Ctrl-C stops");
             }
-            Event::DaemonReady { listen, reachable, node_id, .. } => {
+            Event::DaemonReady { listen, reachable, node_id, socket, api, login, transfers, .. } => {
                 let _ = write_stdout(&format!("{}\n", reachable.join("\n")));
-                self.say(&format!(
-                    "serving the DHT as {node_id} on {}; others begin here with --bootstrap; Ctrl-C stops",
-                    listen.join(", ")
-                ));
+                self.say(&format!("{} on {}", counted(*transfers, "transfer"), listen.join(", ")));
+                if !node_id.is_empty() {
+                    self.say(&format!("serving the DHT as {node_id}; others begin here with --bootstrap"));
+                }
+                self.say(&format!("API on {}", socket.display()));
+                if let (Some(api), Some(login)) = (api, login) {
+                    self.say(&format!("and on {api}; open it in a browser, once, with {login}"));
+                }
+                self.say("ready; Ctrl-C stops");
             }
             _ => {}
         }

@@ -13,7 +13,7 @@
 //!
 //! **Where to start.** [`road`] for what peers speak on, [`utp`] for streams over UDP; [`guard`], then
 //! [`http`], then [`tracker`], [`web_seed`] and [`tracker_server`] for the rest; [`portmap`] and [`stun`] for
-//! what stands between.
+//! what stands between; [`lan`] for the local network.
 
 pub mod code;
 pub mod dns;
@@ -21,6 +21,7 @@ pub mod egress;
 pub mod guard;
 pub mod http;
 pub mod identity;
+pub mod lan;
 pub mod portmap;
 pub mod relay;
 pub mod road;

@@ -78,17 +78,24 @@ pub(crate) fn kept_at(path: &Path) -> Result<Identity, IdentityError> {
         fs::create_dir_all(dir).map_err(file)?;
     }
     let identity = fresh()?;
-    // Whole or not at all, and only one of two that begin together.
+    match write_new(path, &identity) {
+        Ok(()) => Ok(identity),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(path),
+        Err(error) => Err(file(error)),
+    }
+}
+
+/// Writes a key where there is none: whole or not at all, and only one of two that begin together.
+///
+/// # Errors
+/// `AlreadyExists`, or what the system says.
+pub(crate) fn write_new(path: &Path, identity: &Identity) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}", identity.id()));
     let draft = PathBuf::from(draft);
     let written = write(&draft, identity.seed()).and_then(|()| fs::hard_link(&draft, path));
     let _ = fs::remove_file(&draft);
-    match written {
-        Ok(()) => Ok(identity),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(path),
-        Err(error) => Err(file(error)),
-    }
+    written
 }
 
 /// The key that stays, if there is one.
@@ -96,7 +103,11 @@ pub(crate) fn existing(state_dir: &Path) -> Option<Identity> {
     read(&state_dir.join(FILE)).ok()
 }
 
-fn read(path: &Path) -> Result<Identity, IdentityError> {
+/// The key in a file.
+///
+/// # Errors
+/// There is none, or it is damaged.
+pub(crate) fn read(path: &Path) -> Result<Identity, IdentityError> {
     let bytes = fs::read(path).map_err(|source| IdentityError::File { path: path.to_owned(), source })?;
     let seed = bytes.try_into().map_err(|_| IdentityError::Malformed(path.to_owned()))?;
     Ok(Identity::from_seed(seed))

@@ -12,20 +12,25 @@
 //!
 //! **Where to start.** `ops` for what users ask, `driver` for how it is done.
 
+mod control;
+mod daemon;
 mod dht;
 mod driver;
 mod identity;
 mod inbox;
 mod link;
 mod lock;
+mod names;
 mod ops;
 mod stop;
 
 use std::sync::Arc;
 
+pub use daemon::daemon;
 pub use ops::{
-    Outcome, check_relay, create, daemon, dht_get, dht_lookup, dht_ping, dht_put, dht_status, doctor, get,
-    inspect, is_tracker_url, relay, share, tracker, verify, why,
+    Outcome, check_relay, create, dht_get, dht_lookup, dht_ping, dht_put, dht_status, doctor, get, inspect,
+    is_code, is_contact, is_tracker_url, key_export, key_import, key_list, key_new, relay, share, tracker,
+    verify, why,
 };
 use peerage_api::Event;
 pub use stop::Stop;

@@ -117,6 +117,8 @@ pub struct Config {
     pub quic: bool,
     /// Whether peers are looked for in the DHT. Private torrents never are (BEP 27).
     pub dht: Dht,
+    /// Whether peers are looked for on the local network. Private torrents never are (BEP 27).
+    pub lan: bool,
     /// By which ways peers are met.
     pub via: Via,
 }
@@ -145,6 +147,7 @@ impl Default for Config {
             utp: false,
             quic: false,
             dht: Dht::default(),
+            lan: false,
             via: Via::default(),
         }
     }

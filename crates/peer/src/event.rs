@@ -117,6 +117,8 @@ pub enum Source {
     Incoming,
     /// A tracker named it.
     Tracker,
+    /// It named itself on the local network (BEP 14).
+    Lan,
     /// The user or the link named it.
     User,
 }
@@ -269,6 +271,12 @@ pub enum Output {
         info_hash: [u8; 20],
         /// Say that we are a peer, too.
         announce: Option<SearchAnnounce>,
+    },
+    /// Tell the local network that we take part in these (BEP 14); at our own port, whatever a router does. What
+    /// others tell goes to [`crate::Peer::handle_lan`].
+    AnnounceLan {
+        /// At most [`peerage_base::limits::LSD_HASHES_MAX`].
+        info_hashes: Vec<[u8; 20]>,
     },
     /// A peer says that it has a node of the DHT: ask it whether it is there (BEP 5).
     DhtNode {

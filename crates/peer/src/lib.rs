@@ -22,6 +22,7 @@ pub mod bans;
 pub mod candidates;
 pub mod config;
 pub mod event;
+mod lan;
 mod peer;
 pub mod road;
 mod search;
@@ -35,7 +36,8 @@ pub use config::{Authentication, Config, Dht, Encryption, Local, Via};
 pub use event::{
     AddError, BlockVerdict, CloseReason, Output, PeerChange, Refusal, SearchAnnounce, Source, TorrentParams,
 };
-pub use peer::Peer;
+pub use lan::LAN_INTERVAL;
+pub use peer::{LAN_PEERS_MAX, Peer};
 pub use peerage_base::addr;
 pub use peerage_swarm::{Block, Content, Event, Handshake, StoreEvent, WebChange, WebSeedId};
 pub use road::{Road, RoadKind};

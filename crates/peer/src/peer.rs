@@ -19,6 +19,7 @@ mod connect;
 mod conns;
 mod dial;
 mod drain;
+mod lan;
 mod punch;
 mod roads;
 mod search;
@@ -65,6 +66,8 @@ pub struct Peer {
     now: Instant,
     stats: Stats,
 }
+
+pub use lan::LAN_PEERS_MAX;
 
 /// How often tables are tidied, budgets shared anew, and useless connections looked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(5);
@@ -186,6 +189,7 @@ impl Peer {
             candidates: Candidates::new(backoff),
             trackers: Trackers::new(self.announcer, hashes.wire().collect()),
             searches: Vec::new(),
+            lan: None,
             web_seeds: Vec::new(),
             dial_at: None,
             timer: None,
@@ -196,7 +200,8 @@ impl Peer {
     }
 
     /// The metadata of a torrent is known: after [`peerage_swarm::Event::Metadata`]. When it turns
-    /// out to be private (BEP 27), addresses from peers and from the DHT are forgotten, and the DHT is left.
+    /// out to be private (BEP 27), addresses from peers, the DHT and the local network are forgotten, and it is
+    /// looked for there no more.
     pub fn set_content(&mut self, now: Instant, id: TorrentId, content: Content) {
         self.now = now;
         let Some(torrent) = self.torrents.get_mut(&id) else { return };
@@ -204,8 +209,9 @@ impl Peer {
         torrent.swarm.set_content(now, content);
         torrent.private |= private;
         if torrent.private {
-            torrent.candidates.retain(|_, source| !matches!(source, Source::Pex | Source::Dht));
+            torrent.candidates.retain(|_, source| !matches!(source, Source::Pex | Source::Dht | Source::Lan));
             torrent.searches.clear();
+            torrent.lan = None;
         }
         if torrent.swarm.stats().left == 0 {
             torrent.trackers.was_complete();
@@ -387,6 +393,7 @@ impl Peer {
         torrent.swarm.handle_timeout(now);
         self.announce(now, id);
         self.search_due(now, id);
+        self.announce_lan(now, id);
         self.dial(now, id);
         self.touch(id);
     }

@@ -36,7 +36,7 @@ mod worker;
 pub use config::{Arrangement, StoreConfig};
 pub use create::{HashProgress, HashRequest, Hashed, hash_paths};
 pub use error::{AddError, HashError, ReadError, StoreError, WriteRefused};
-pub use place::FileIdentity;
+pub use place::{FileIdentity, PartNames};
 pub use read::BlockRange;
 pub use report::{CheckOutcome, PieceSet, Report, ReportSink};
 pub use store::{AddTorrent, CheckMode, Mode, Place, Store, TorrentStore, WriteJob};

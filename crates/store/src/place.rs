@@ -61,8 +61,43 @@ pub(crate) struct Places {
     prefix: Option<String>,
     /// By index of the layout; empty where `root` is used.
     explicit: Vec<PathBuf>,
-    part_suffix: String,
-    parts_name: String,
+    names: PartNames,
+}
+
+/// Names of what is not whole yet.
+#[derive(Clone, Debug, Default)]
+pub struct PartNames {
+    suffix: String,
+    parts: String,
+}
+
+impl PartNames {
+    /// Those of a torrent.
+    #[must_use]
+    pub fn new(info: &Info) -> Self {
+        let parts = format!(".peerage-{}.parts", short_hash(&info.hashes.primary()));
+        Self { suffix: part_suffix(info), parts }
+    }
+
+    /// The name of a file that is not whole, beside its own.
+    #[must_use]
+    pub fn part(&self, name: &str) -> String {
+        if name.len() + self.suffix.len() <= NAME_BYTES_MAX {
+            return format!("{name}{}", self.suffix);
+        }
+        let hash = short_hash(name.as_bytes());
+        let mut end = NAME_BYTES_MAX - self.suffix.len() - hash.len() - 1;
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        format!("{}~{hash}{}", &name[..end], self.suffix)
+    }
+
+    /// The name of the parts file, in the folder of the content.
+    #[must_use]
+    pub fn parts(&self) -> &str {
+        &self.parts
+    }
 }
 
 impl Places {
@@ -72,8 +107,7 @@ impl Places {
             shown: PathBuf::new(),
             prefix: None,
             explicit: Vec::new(),
-            part_suffix: part_suffix(info),
-            parts_name: format!(".peerage-{}.parts", short_hash(&info.hashes.primary())),
+            names: PartNames::new(info),
         };
         match place {
             Place::Under(dir) => places.use_root(info, dir, mode)?,
@@ -121,7 +155,7 @@ impl Places {
     }
 
     fn parts_path(&self) -> Vec<&str> {
-        self.prefix.as_deref().into_iter().chain([self.parts_name.as_str()]).collect()
+        self.prefix.as_deref().into_iter().chain([self.names.parts()]).collect()
     }
 
     /// A file's own path, for people.
@@ -160,15 +194,7 @@ impl Places {
     }
 
     fn part_name(&self, name: &str) -> String {
-        if name.len() + self.part_suffix.len() <= NAME_BYTES_MAX {
-            return format!("{name}{}", self.part_suffix);
-        }
-        let hash = short_hash(name.as_bytes());
-        let mut end = NAME_BYTES_MAX - self.part_suffix.len() - hash.len() - 1;
-        while !name.is_char_boundary(end) {
-            end -= 1;
-        }
-        format!("{}~{hash}{}", &name[..end], self.part_suffix)
+        self.names.part(name)
     }
 
     /// Opens a file at its home. [`Home::Parts`] opens the parts file.

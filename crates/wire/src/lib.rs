@@ -12,16 +12,20 @@
 //! - Piece payloads are never copied: [`frame`] gives their place in the receive buffer.
 //!
 //! **Where to start.** [`frame`] and [`message`] for the peer wire, [`bencode`] for documents,
-//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`krpc`] for the DHT, [`overlay`] for search overlays, [`start`] and [`mse`]
+//! [`extension`] for what BEP 10 carries, [`tracker`] for announces, [`krpc`] for the DHT, [`lsd`] for the local
+//! network, [`gossip`] for news among Peerage nodes, [`overlay`] for search overlays, [`start`] and [`mse`]
 //! for how connections begin, [`utp`] for streams over UDP, [`stun`] for how others see us. The fuzz targets of
 //! each decoder are in `fuzz/` at the top of the repository.
 
 mod addr;
 pub mod bencode;
+pub mod coordinates;
 pub mod extension;
 pub mod frame;
+pub mod gossip;
 pub mod handshake;
 pub mod krpc;
+pub mod lsd;
 pub mod message;
 pub mod mse;
 pub mod overlay;

@@ -1,27 +1,15 @@
-//! `peerage daemon` and `peerage dht`.
+//! `peerage dht`.
 
 use std::fmt::Write as _;
 
-use peerage_api::error::ExitCode;
+use peerage_api::error::{ExitCode, Failure};
 use peerage_api::reply::{DhtLookup, DhtStatus};
 use peerage_api::request::{DhtGet, DhtPut, NodeConfig};
 use peerage_node::Stop;
 
+use super::Context;
 use super::transfer::drive;
-use super::{Context, finish, sink};
-use crate::args::{Daemon, Dht, DhtCommand, DhtNetwork, Network};
-
-/// `peerage daemon`: 0 when it was ended by Ctrl-C or SIGTERM, which is how it ends.
-pub fn daemon(context: Context, args: &Daemon) -> anyhow::Result<ExitCode> {
-    let mut config = node_config(&context, &args.network)?;
-    config.dht = args.dht.unwrap_or(config.dht);
-    let (sink, output) = sink(context.output);
-    let stop = Stop::new();
-    let result = drive(&stop, peerage_node::daemon(config, stop.clone(), sink))?;
-    finish(&output);
-    result?;
-    Ok(ExitCode::Ok)
-}
+use crate::args::{Dht, DhtCommand, DhtNetwork, Network};
 
 fn node_config(context: &Context, network: &DhtNetwork) -> anyhow::Result<NodeConfig> {
     let DhtNetwork { listen, bootstrap, allow_local } = network.clone();
@@ -43,6 +31,12 @@ pub fn dht(context: &Context, args: Dht) -> anyhow::Result<ExitCode> {
             let found = drive(&stop, peerage_node::dht_lookup(&key, config, other))??;
             output.reply(&found, lookup_text)?;
             if found.peers.is_empty() {
+                if !context.global.json {
+                    let message = format!("no peer has announced it (asked {} nodes)", found.asked);
+                    return Err(Failure::new(ExitCode::NotFound, "E_NO_PROVIDERS", message)
+                        .hint("a share announces itself when it starts, and each quarter of an hour")
+                        .into());
+                }
                 return Ok(ExitCode::NotFound);
             }
         }

@@ -1,7 +1,11 @@
 //! The commands, one file for each group.
 
+mod control;
+mod daemon;
 mod dht;
 mod doctor;
+mod handover;
+mod key;
 mod lab;
 mod local;
 mod settings;
@@ -57,6 +61,7 @@ impl Context {
         node.tls = network.tls.unwrap_or(node.tls);
         node.utp = network.utp.unwrap_or(node.utp);
         node.dht = network.dht.unwrap_or(node.dht);
+        node.local_discovery &= !network.no_lan;
         if !network.bootstrap.is_empty() {
             node.bootstrap = network
                 .bootstrap
@@ -81,8 +86,21 @@ pub fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Share(args) => transfer::share(context, args),
         Command::Get(args) => transfer::get(context, args),
-        Command::Daemon(args) => dht::daemon(context, &args),
+        Command::Daemon(args) => daemon::daemon(context, &args),
+        Command::Status(reach) => control::status(&context, &reach),
+        Command::Ls(args) => control::list(&context, &args),
+        Command::Peers(args) => control::peers(&context, &args),
+        Command::Pause(args) => control::pause(&context, &args),
+        Command::Resume(args) => control::resume(&context, &args),
+        Command::Rm(args) => control::remove(&context, &args),
+        Command::Move(args) => control::relocate(&context, &args),
+        Command::Limits(args) => control::limits(&context, &args),
+        Command::Events(reach) => control::events(&context, &reach),
+        Command::Health(reach) => control::health(&context, &reach),
+        Command::Token(args) => control::token(&context, &args),
         Command::Dht(args) => dht::dht(&context, args),
+        Command::Publish(args) => key::publish(context, args),
+        Command::Key(args) => key::key(&context, args),
         Command::Tracker(args) => transfer::tracker(context, &args),
         Command::Relay(args) => transfer::relay(context, &args),
         Command::Create(args) => local::create(context, args),

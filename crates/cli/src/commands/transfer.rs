@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use peerage_api::error::{ExitCode, Failure};
-use peerage_api::request;
+use peerage_api::request::{self, NodeConfig};
 use peerage_node::{Outcome, Stop};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -73,7 +73,10 @@ pub(super) fn drive<T>(
 
 /// `peerage share`: 0 when it was ended by Ctrl-C or SIGTERM, which is how a share ends; 130 or 143 when
 /// that was before it had printed its link.
-pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
+pub fn share(mut context: Context, args: Share) -> anyhow::Result<ExitCode> {
+    if let Some(code) = super::handover::share(&mut context, &args)? {
+        return Ok(code);
+    }
     let config = context.node_config(&args.network)?;
     let request = request::Share {
         paths: args.paths,
@@ -83,7 +86,17 @@ pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
         peers: args.network.peers,
         super_seeding: args.super_seeding,
         code: args.code,
+        publish: None,
     };
+    run_share(context, request, config)
+}
+
+/// Shares until Ctrl-C.
+pub(super) fn run_share(
+    context: Context,
+    request: request::Share,
+    config: NodeConfig,
+) -> anyhow::Result<ExitCode> {
     let (sink, output) = sink(context.output);
     let stop = Stop::new();
     let result = drive(&stop, peerage_node::share(request, config, stop.clone(), sink))?;
@@ -93,7 +106,7 @@ pub fn share(context: Context, args: Share) -> anyhow::Result<ExitCode> {
 }
 
 /// `peerage get`: 0 when complete and verified, 7 when it was interrupted and can go on.
-pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
+pub fn get(mut context: Context, args: Get) -> anyhow::Result<ExitCode> {
     if args.stdout && context.global.json {
         let message = "with --stdout the content goes to stdout, where --json would print its events";
         return Err(Failure::new(ExitCode::Usage, "E_USAGE", message)
@@ -107,7 +120,10 @@ pub fn get(context: Context, args: Get) -> anyhow::Result<ExitCode> {
         (_, Some(time)) => Some(time).filter(|time| !time.is_zero()),
         (_, None) => settings.stall_timeout(),
     };
-    let into = args.output.or_else(|| settings.download_folder()).unwrap_or_else(|| ".".into());
+    let into = args.output.clone().or_else(|| settings.download_folder()).unwrap_or_else(|| ".".into());
+    if let Some(code) = super::handover::get(&mut context, &args, &into, stall_timeout)? {
+        return Ok(code);
+    }
     let request = request::Get {
         link: args.link,
         into,

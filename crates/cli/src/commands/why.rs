@@ -44,7 +44,12 @@ fn text(report: &Report) -> String {
         let _ = writeln!(text, "{}", source_line(source));
     }
     for peer in &report.peers {
-        let _ = writeln!(text, "peer {}, by {}", peer.addr, peer.sources.join(" and "));
+        let by = if peer.sources.is_empty() {
+            String::new()
+        } else {
+            format!(", by {}", peer.sources.join(" and "))
+        };
+        let _ = writeln!(text, "peer {}{by}", peer.addr);
         for line in peer_lines(peer, report.pieces) {
             let _ = writeln!(text, "  {line}");
         }

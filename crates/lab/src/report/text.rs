@@ -1,6 +1,6 @@
 //! A report as a table on a terminal.
 
-use super::Report;
+use super::{FIGURES, Report};
 use std::fmt::Write as _;
 
 /// The table.
@@ -45,6 +45,24 @@ pub fn text(report: &Report) -> String {
             "expected",
             format!("{} {}: {:.4}, {verdict}", expectation.figure, expectation.condition, expectation.value),
         );
+    }
+    text
+}
+
+/// Figures of several reports side by side.
+#[must_use]
+pub fn comparison(reports: &[Report]) -> String {
+    let mut text = format!("{:<24}", "figure");
+    for report in reports {
+        let _ = write!(text, " {:>18}", report.scenario.chars().take(18).collect::<String>());
+    }
+    text.push('\n');
+    for (name, _) in FIGURES {
+        let _ = write!(text, "{name:<24}");
+        for report in reports {
+            let _ = write!(text, " {:>18.3}", report.figure(name));
+        }
+        text.push('\n');
     }
     text
 }

@@ -1,4 +1,5 @@
-//! A stream of which some bytes were read already, to tell what is spoken on it.
+//! A stream that is read ahead: of some bytes were read before, to tell what is spoken on it, and of others
+//! more are taken from the kernel at once than are asked for.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,18 +7,38 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Bytes taken from the kernel with one call. rustls asks for 4 KiB at a time.
+const AHEAD: usize = 64 * 1024;
+
 /// Gives back what was read, then goes on with the stream.
 #[derive(Debug)]
 pub struct Rewound<S> {
-    /// Empty from the time on when it is used up.
-    first: Vec<u8>,
+    /// Without room while there is nothing in it: an idle connection holds no buffer.
+    ahead: Vec<u8>,
+    /// What of it is not given back yet.
     at: usize,
+    end: usize,
     stream: S,
 }
 
 impl<S> Rewound<S> {
     pub(super) fn new(stream: S, first: Vec<u8>) -> Self {
-        Self { first, at: 0, stream }
+        let end = first.len();
+        Self { ahead: first, at: 0, end, stream }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Rewound<S> {
+    /// Reads what there is. Nothing is kept while there is nothing.
+    fn read_ahead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = std::mem::take(&mut self.ahead);
+        (self.at, self.end) = (0, 0);
+        room.resize(AHEAD, 0);
+        let mut buffer = ReadBuf::new(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+        self.end = buffer.filled().len();
+        self.ahead = room;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -27,16 +48,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.at == self.end {
+            ready!(self.read_ahead(context))?;
         }
-        let rest = &self.first[self.at..];
+        let rest = &self.ahead[self.at..self.end];
         let taken = rest.len().min(buffer.remaining());
         buffer.put_slice(&rest[..taken]);
         self.at += taken;
-        if self.at == self.first.len() {
-            self.first = Vec::new();
-        }
         Poll::Ready(Ok(()))
     }
 }

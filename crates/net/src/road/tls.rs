@@ -34,6 +34,9 @@ const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
+/// Bytes that are encrypted before the kernel is called: sixteen records.
+const BUFFER: usize = 256 * 1024;
+
 /// A TLS connection over TCP.
 pub type Session = TlsStream<Rewound<TcpStream>>;
 
@@ -95,7 +98,8 @@ impl Tls {
         let name = ServerName::try_from("peerage.invalid").map_err(io::Error::other)?;
         let connector = TlsConnector::from(Arc::new(config));
         let session = connector.connect(name, Rewound::new(stream, Vec::new())).await;
-        let session = session.map_err(OtherPeer::unwrap_in)?;
+        let mut session = session.map_err(OtherPeer::unwrap_in)?;
+        session.get_mut().1.set_buffer_limit(Some(BUFFER));
         let peer = other_end(session.get_ref().1)?;
         Ok((session.into(), peer))
     }
@@ -106,7 +110,8 @@ impl Tls {
     /// # Errors
     /// The other end closes, shows no key, or does not speak this.
     pub(super) async fn accept(&self, stream: TcpStream, first: Vec<u8>) -> io::Result<(Session, PeerId)> {
-        let session = self.acceptor.accept(Rewound::new(stream, first)).await?;
+        let mut session = self.acceptor.accept(Rewound::new(stream, first)).await?;
+        session.get_mut().1.set_buffer_limit(Some(BUFFER));
         let peer = other_end(session.get_ref().1)?;
         Ok((session.into(), peer))
     }

@@ -7,7 +7,7 @@ use peerage_peer::{Dht as Role, SearchAnnounce, SearchReport};
 
 use super::utp::Utp;
 use super::{Driver, Input, Who};
-use crate::dht::{self, Answer, Dht, Lookup, Setup};
+use crate::dht::{self, Answer, Answers, Dht, Lookup, Setup};
 
 /// Whether there is to be a DHT: not where nobody but relays is contacted.
 pub(super) fn is_on(config: &NodeConfig) -> bool {
@@ -61,6 +61,16 @@ impl Driver {
             Answer::Item(_) => {}
         };
         dht.look(lookup, Box::new(answers));
+    }
+
+    /// How the DHT is doing, where there is one.
+    pub(crate) async fn dht_status(&self) -> Option<dht::Status> {
+        self.dht.as_ref()?.status().await
+    }
+
+    /// Begins a look-up of the operation's own. Whether there is a DHT for it.
+    pub(crate) fn look(&self, lookup: Lookup, answers: Answers) -> bool {
+        self.dht.as_ref().map(|dht| dht.look(lookup, answers)).is_some()
     }
 
     /// Whether there is a DHT to ask.

@@ -9,6 +9,7 @@
 //! `uploads`.
 
 mod dht;
+mod lan;
 mod mapping;
 mod opening;
 mod outputs;
@@ -30,6 +31,7 @@ use peerage_api::request::{NodeConfig, TlsPolicy, ViaPolicy};
 use peerage_base::{ConnId, Instant, PeerId, Rng, TorrentId};
 use peerage_content::{Hashes, Info};
 use peerage_net::egress::{Egress, EgressError};
+use peerage_net::lan::Lan;
 use peerage_net::portmap::PortMap;
 use peerage_net::road::{
     BufferPool, ConnEvent, Connection, GreetError, Greeted, Listener, Outgoing, QuicPath, Received, Tls,
@@ -91,13 +93,13 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum News {
     /// From a torrent's machine.
-    Swarm(Event),
+    Swarm(TorrentId, Event),
     /// From the store, what concerns the user.
     Store(Report),
     /// A peer was banned.
     Banned(SocketAddr, String),
     /// A tracker answered, or why not.
-    Tracker(String, Result<usize, String>),
+    Tracker(TorrentId, String, Result<usize, String>),
     /// A look-up in the DHT ended: how, and how many nodes were asked.
     Searched(SearchReport, usize),
     /// The router leads a port here: its outer address, and how it was asked.
@@ -155,6 +157,7 @@ pub(crate) struct Driver {
     egress: Egress,
     utp: Utp,
     dht: Option<Dht>,
+    lan: Option<Lan>,
     mapping: Option<PortMap>,
     /// Nobody is let in before the content is known and checked: what a new peer is told first should be
     /// the truth.
@@ -197,6 +200,7 @@ fn peer_config(config: &NodeConfig, who: Who) -> peerage_peer::Config {
         authentication: opening::authentication(config.tls),
         utp: config.utp,
         dht: dht::role(config, who),
+        lan: lan::is_on(config),
         quic: config.bind.is_none(),
         via: opening::via(config.via),
         ..peerage_peer::Config::default()
@@ -234,6 +238,7 @@ impl Driver {
         };
         let (listener, utp) = utp::listen(config, &egress, &mut rng)?;
         let dht = dht::start(config, who, &utp).map_err(StartError::Entropy)?;
+        let lan = lan::start(config, &egress, listener.local_addrs(), &mut rng);
         let mapping = mapping::start(config, &listener.local_addrs());
         let local = peerage_peer::Local {
             peer_id: peer_id(&mut rng),
@@ -258,6 +263,7 @@ impl Driver {
             egress,
             utp,
             dht,
+            lan,
             accepting: false,
             connections: HashMap::new(),
             openings: HashMap::new(),
@@ -322,6 +328,26 @@ impl Driver {
         self.connections.get(&busiest.conn).map(Link::road)
     }
 
+    /// How a connection is made.
+    pub(crate) fn road(&self, conn: ConnId) -> Option<Road> {
+        self.connections.get(&conn).map(Link::road)
+    }
+
+    /// A piece layer came from peers (BEP 52): the store judges by it from now on.
+    pub(crate) fn add_layer(&mut self, torrent: TorrentId, root: [u8; 32], layer: &[[u8; 32]]) {
+        let Some(torrent) = self.torrents.get_mut(&torrent) else { return };
+        let mut hashes = Hashes::clone(&torrent.hashes);
+        let files = hashes.info().layout.files().iter().enumerate();
+        let of_root: Vec<usize> =
+            files.filter(|(_, file)| file.root == Some(root)).map(|(index, _)| index).collect();
+        for file in of_root {
+            // The machine has checked the layer against the root.
+            let _ = hashes.set_layer(file, layer);
+        }
+        torrent.hashes = Arc::new(hashes);
+        torrent.store.set_hashes(Arc::clone(&torrent.hashes));
+    }
+
     /// Whether announces are under way.
     pub(crate) fn is_announcing(&self) -> bool {
         self.announces > 0
@@ -364,6 +390,7 @@ impl Driver {
             }
             () = self.inbox.wait() => {}
             status = mapping::changed(&mut self.mapping) => self.on_mapping(status),
+            heard = lan::heard(&mut self.lan) => self.on_heard(&heard),
             event = self.net.recv() => {
                 if let Some(event) = event {
                     self.on_net(event);

@@ -42,10 +42,13 @@ impl Driver {
                 }
             }
             Output::Search { torrent, info_hash, announce } => self.search(torrent, info_hash, announce),
+            Output::AnnounceLan { info_hashes } => self.announce_lan(info_hashes),
             Output::DhtNode { addr } => self.dht.iter().for_each(|dht| dht.meet(addr)),
             Output::Banned { addr, reason, .. } => self.news.push_back(News::Banned(addr, reason)),
-            Output::TrackerStatus { url, result, .. } => self.news.push_back(News::Tracker(url, result)),
-            Output::Event { event, .. } => self.news.push_back(News::Swarm(event)),
+            Output::TrackerStatus { torrent, url, result } => {
+                self.news.push_back(News::Tracker(torrent, url, result));
+            }
+            Output::Event { torrent, event } => self.news.push_back(News::Swarm(torrent, event)),
         }
     }
 

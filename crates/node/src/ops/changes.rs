@@ -9,7 +9,7 @@ use peerage_swarm::Priority;
 /// Which files are fetched. A file that has its name is the user's own, and only read: when it changes,
 /// neither it nor what shares a piece with it is fetched before the store has judged it again.
 #[derive(Default)]
-pub(super) struct Changes {
+pub(crate) struct Changes {
     wanted: Vec<bool>,
     done: BTreeSet<usize>,
     /// Those that changed, with their good pieces once they were judged.
@@ -24,6 +24,11 @@ impl Changes {
         let files = info.layout.files().iter().zip(wanted).enumerate();
         let done = files.filter(|(_, (file, wanted))| **wanted && whole(file)).map(|(index, _)| index);
         Self { wanted: wanted.to_vec(), done: done.collect(), lost: BTreeMap::new() }
+    }
+
+    /// Another choice of files.
+    pub fn choose(&mut self, wanted: &[bool]) {
+        self.wanted = wanted.to_vec();
     }
 
     /// A file has its name.

@@ -79,11 +79,25 @@ impl Offer {
     }
 }
 
+/// Whether text is a code, perhaps one with a misspelt word.
+#[must_use]
+pub fn is_code(text: &str) -> bool {
+    !matches!(text.parse::<Code>(), Err(CodeParseError::Shape))
+}
+
+/// Whether text begins as a code does: with a number and a word.
+pub(super) fn begins_as_code(text: &str) -> bool {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let rest = &text[digits..];
+    let letters = rest.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-' || byte == b' ');
+    (1..=4).contains(&digits) && rest.starts_with(['-', ' ']) && letters
+}
+
 /// The link that `text` stands for, where it is a code. `None`: it is none.
 ///
 /// # Errors
 /// A code with a misspelt word, one that nobody answers to, or `stop`.
-pub(super) async fn resolve(
+pub(crate) async fn resolve(
     text: &str,
     config: &NodeConfig,
     stop: &Stop,
@@ -108,6 +122,21 @@ pub(super) async fn resolve(
         },
         () = stop.requested() => {
             Err(Failure::new(ExitCode::Interrupted, "E_CANCELLED", "stopped before anybody answered to the code"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_from_names() {
+        assert!(is_code("4711-orbit-walnut") && is_code("4711-orbit-wallnut"));
+        assert!(!is_code("4711-orbit") && !is_code("holiday-2-photos"));
+        assert!(begins_as_code("4711-orbit") && begins_as_code("7-") && begins_as_code("4711-orbit-wal-nut"));
+        for name in ["2024", "2024-05-01", "photos", "1-photo.jpg", "123456-a", ""] {
+            assert!(!begins_as_code(name), "{name}");
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{CHECK_PATH, io_failure};
 use crate::{Sink, link};
 
 /// A new torrent and where each of its files is.
-pub(super) struct Made {
+pub(crate) struct Made {
     pub metainfo: Metainfo,
     pub paths: Vec<PathBuf>,
     /// What they looked like when they were hashed.
@@ -28,7 +28,7 @@ pub(super) struct Made {
 }
 
 /// Hashes `paths` on all cores.
-pub(super) fn make(
+pub(crate) fn make(
     paths: &[PathBuf],
     name: Option<String>,
     piece_len: Option<u32>,

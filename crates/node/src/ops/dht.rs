@@ -1,5 +1,7 @@
 //! `peerage dht`: questions to the mainline DHT, each by a node of its own that lives as long as the question.
 
+mod alone;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
@@ -14,8 +16,8 @@ use peerage_wire::bencode::{self, Encoder, Limits};
 use peerage_wire::krpc::{Id, Signed};
 use tokio::sync::mpsc;
 
+use super::io_failure;
 use super::source::{self, Source};
-use super::{daemon, io_failure};
 use crate::dht::{Answer, Dht, Lookup, Status};
 use crate::{Stop, identity};
 
@@ -192,7 +194,7 @@ pub async fn dht_ping(addr: &str, config: NodeConfig, stop: Stop) -> Result<DhtP
 }
 
 /// A node's state in the types of the API.
-pub(super) fn status_reply(status: &Status, listen: &[SocketAddr]) -> DhtStatus {
+pub(crate) fn status_reply(status: &Status, listen: &[SocketAddr]) -> DhtStatus {
     let network = status.network.map(|nodes| nodes.map(|nodes| nodes.round() as u64));
     DhtStatus {
         schema_version: SCHEMA_VERSION,
@@ -215,20 +217,20 @@ pub(super) fn status_reply(status: &Status, listen: &[SocketAddr]) -> DhtStatus 
 }
 
 /// A node for one question.
-struct Node {
+pub(super) struct Node {
     dht: Dht,
     listen: Vec<SocketAddr>,
 }
 
 /// Runs a question on a node of its own, read-only as it is gone after it.
-async fn brief<T>(
+pub(super) async fn brief<T>(
     config: &NodeConfig,
     stop: &Stop,
     question: impl AsyncFnOnce(&Node) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let sockets = daemon::open(config, 0)?;
+    let sockets = alone::open(config, 0)?;
     let listen = sockets.iter().map(|socket| socket.local_addr()).collect();
-    let node = Node { dht: daemon::start(config, sockets, true)?, listen };
+    let node = Node { dht: alone::start(config, sockets, true)?, listen };
     let result = tokio::select! {
         result = question(&node) => result,
         () = stop.requested() => {
@@ -241,7 +243,7 @@ async fn brief<T>(
 
 impl Node {
     /// Waits for the first node that answers.
-    async fn join(&self) -> Result<(), Failure> {
+    pub(super) async fn join(&self) -> Result<(), Failure> {
         let joined = async {
             loop {
                 if self.status().await?.nodes != [0, 0] {
@@ -289,7 +291,7 @@ impl Node {
     }
 
     /// The newest version of an item.
-    async fn get(&self, target: Id, salt: &[u8]) -> Result<(Option<Item>, Report), Failure> {
+    pub(super) async fn get(&self, target: Id, salt: &[u8]) -> Result<(Option<Item>, Report), Failure> {
         let (answers, report) = self.look(Lookup::Get(target, salt.to_vec())).await?;
         let items = answers.into_iter().filter_map(|answer| match answer {
             Answer::Item(item) => Some(item),

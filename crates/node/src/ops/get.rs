@@ -20,7 +20,7 @@ use super::selection::Selection;
 use super::session::{Opened, Session, add_failure, early_stage, resolve};
 use super::source::{self, Source};
 use super::stdout::Writer;
-use super::{Outcome, code, io_failure, ways};
+use super::{Outcome, code, io_failure, names, ways};
 use crate::driver::{News, Torrent, Who};
 use crate::{Sink, Stop};
 
@@ -38,6 +38,10 @@ pub async fn get(mut request: Get, config: NodeConfig, stop: Stop, sink: Sink) -
     if let Some(link) = code::resolve(&request.link, &config, &stop, request.timeout).await? {
         // A code is for one use: what goes on later needs the link.
         request.resume_command = request.resume_command.replacen(&request.link, &format!("'{link}'"), 1);
+        request.link = link;
+    }
+    // Those go on with the newest: the command stays as it is.
+    if let Some(link) = names::resolve(&request.link, &config, &stop).await? {
         request.link = link;
     }
     let who = if request.known { Who::Known } else { Who::Anyone };
@@ -118,7 +122,7 @@ impl<'a> Download<'a> {
         params.private = private;
         params.config.upload_slots = session.upload_slots;
         session.add_torrent(params)?;
-        let (contacts, named, mut trackers, web_seeds) = match source {
+        let (contacts, addrs, mut trackers, web_seeds) = match source {
             Source::Torrent(metainfo) => {
                 let hashes = metainfo.hashes();
                 if !self.open(session, hashes).await? {
@@ -136,12 +140,16 @@ impl<'a> Download<'a> {
                 (magnet.contacts, magnet.peers, tiers, magnet.web_seeds)
             }
         };
+        if self.is_done(session) && !self.request.seed {
+            // Nothing is wanted of anybody, and so nobody is told.
+            return Ok(true);
+        }
         session.driver.accept_peers();
         trackers.extend(self.request.trackers.iter().map(|url| vec![url.clone()]));
-        let peers: Vec<String> = named.into_iter().chain(self.request.peers.iter().cloned()).collect();
+        let peers: Vec<String> = addrs.into_iter().chain(self.request.peers.iter().cloned()).collect();
         let left = self.until.map(|until| until.since(session.driver.now()));
-        let addrs = tokio::select! {
-            addrs = resolve(&peers, session.via, &session.sink) => addrs,
+        let named = tokio::select! {
+            named = resolve(&peers, session.via, &session.sink) => named,
             () = session.stop.requested() => return Ok(false),
             () = pass(left) => return Err(time_is_up(session, self.request)),
         };
@@ -149,7 +157,7 @@ impl<'a> Download<'a> {
         for url in web_seeds {
             session.driver.peer.add_web_seed(now, session.torrent, url);
         }
-        session.look_for_peers(&contacts, addrs, trackers);
+        session.look_for_peers(&contacts, named, trackers);
         Ok(true)
     }
 
@@ -267,7 +275,7 @@ impl<'a> Download<'a> {
 
     async fn on_news(&mut self, session: &mut Session, news: News) -> Result<(), Failure> {
         match news {
-            News::Swarm(SwarmEvent::Metadata { info }) => {
+            News::Swarm(_, SwarmEvent::Metadata { info }) => {
                 let info = Info::parse(&info).map_err(|error| {
                     Failure::new(
                         ExitCode::Integrity,
@@ -279,9 +287,11 @@ impl<'a> Download<'a> {
                 // A stop during the check is seen by the loop.
                 self.open(session, hashes).await?;
             }
-            News::Swarm(SwarmEvent::PieceDone { piece }) => self.tell_writer(piece),
-            News::Swarm(SwarmEvent::PieceLayer { root, layer }) => session.add_layer(root, &layer),
-            News::Swarm(SwarmEvent::Paused { reason: PauseReason::DiskFull }) => {
+            News::Swarm(_, SwarmEvent::PieceDone { piece }) => self.tell_writer(piece),
+            News::Swarm(_, SwarmEvent::PieceLayer { root, layer }) => {
+                session.driver.add_layer(session.torrent, root, &layer)
+            }
+            News::Swarm(_, SwarmEvent::Paused { reason: PauseReason::DiskFull }) => {
                 if self.room_check.is_none() {
                     let folder = self.request.into.display();
                     let reason =
@@ -633,7 +643,7 @@ fn start_writer(
 }
 
 /// Bytes that may still be written to the disk of `folder`; none when it cannot be told.
-fn free_bytes(folder: &Path) -> u64 {
+pub(crate) fn free_bytes(folder: &Path) -> u64 {
     rustix::fs::statvfs(folder).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 

@@ -3,11 +3,11 @@
 mod changes;
 mod code;
 mod create;
-mod daemon;
 mod dht;
 mod doctor;
 mod get;
 mod inspect;
+mod names;
 mod relay;
 mod selection;
 mod session;
@@ -16,20 +16,31 @@ mod source;
 mod stdout;
 mod tracker;
 mod verify;
-mod ways;
+pub(crate) mod ways;
 mod why;
 
+pub use code::is_code;
 pub use create::create;
-pub use daemon::daemon;
 pub use dht::{dht_get, dht_lookup, dht_ping, dht_put, dht_status};
 pub use doctor::doctor;
 pub use get::get;
 pub use inspect::inspect;
+pub use names::{key_export, key_import, key_list, key_new};
 pub use relay::{check_relay, relay};
+pub use session::is_contact;
 pub use share::share;
 pub use tracker::{is_tracker_url, tracker};
 pub use verify::verify;
 pub use why::why;
+
+pub(crate) use changes::Changes;
+pub(crate) use code::resolve as resolve_code;
+pub(crate) use create::{Made, make};
+pub(crate) use dht::status_reply;
+pub(crate) use get::free_bytes;
+pub(crate) use selection::Selection;
+pub(crate) use session::{add_failure, eta, printable, resolve};
+pub(crate) use source::{Source as LinkSource, open as open_link, parse as parse_link, parse_torrent};
 
 use std::io;
 
@@ -59,7 +70,7 @@ pub(crate) fn io_failure(what: &str, error: &io::Error) -> Failure {
 }
 
 /// A port could not be opened.
-fn listen_failure(kind: io::ErrorKind, message: String) -> Failure {
+pub(crate) fn listen_failure(kind: io::ErrorKind, message: String) -> Failure {
     let exit = match kind {
         io::ErrorKind::PermissionDenied => ExitCode::Denied,
         io::ErrorKind::AddrInUse => ExitCode::Conflict,

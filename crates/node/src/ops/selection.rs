@@ -7,7 +7,7 @@ use peerage_api::error::{ExitCode, Failure};
 use peerage_content::Info;
 
 /// The user's choice, before it is known what there is to choose from.
-pub(super) struct Selection {
+pub(crate) struct Selection {
     patterns: GlobSet,
     indexes: Vec<RangeInclusive<u32>>,
     texts: Vec<String>,

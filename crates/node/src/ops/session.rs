@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::Duration;
 
 use peerage_api::Event;
@@ -84,19 +83,15 @@ impl Session {
         Ok(())
     }
 
-    /// Begins to look for peers: those that are named, and those that trackers and the DHT name.
-    pub fn look_for_peers(
-        &mut self,
-        contacts: &[Contact],
-        addrs: impl IntoIterator<Item = SocketAddr>,
-        trackers: Vec<Vec<String>>,
-    ) {
+    /// Begins to look for peers: those that are named, and those that trackers, the DHT and the local network
+    /// name.
+    pub fn look_for_peers(&mut self, contacts: &[Contact], named: Named, trackers: Vec<Vec<String>>) {
         let now = self.driver.now();
         let (peer, torrent) = (&mut self.driver.peer, self.torrent);
-        for contact in contacts {
+        for contact in contacts.iter().chain(&named.contacts) {
             peer.add_contact(now, torrent, contact);
         }
-        for addr in addrs {
+        for addr in named.addrs {
             peer.add_peer(now, torrent, addr);
         }
         peer.add_trackers(now, torrent, trackers);
@@ -164,21 +159,6 @@ impl Session {
         self.driver.peer.set_content(now, self.torrent, Content { hashes: hashes.clone(), have, priorities });
     }
 
-    /// A piece layer came from peers (BEP 52): the store judges by it from now on.
-    pub fn add_layer(&mut self, root: [u8; 32], layer: &[[u8; 32]]) {
-        let Some(torrent) = self.driver.torrents.get_mut(&self.torrent) else { return };
-        let mut hashes = Hashes::clone(&torrent.hashes);
-        let files = hashes.info().layout.files().iter().enumerate();
-        let of_root: Vec<usize> =
-            files.filter(|(_, file)| file.root == Some(root)).map(|(index, _)| index).collect();
-        for file in of_root {
-            // The machine has checked the layer against the root.
-            let _ = hashes.set_layer(file, layer);
-        }
-        torrent.hashes = Arc::new(hashes);
-        torrent.store.set_hashes(Arc::clone(&torrent.hashes));
-    }
-
     /// One turn of the driver, at most until the next tick or the user's wish to stop.
     pub async fn turn(&mut self) {
         let wake = self.next_tick;
@@ -209,7 +189,7 @@ impl Session {
     pub fn report(&self, news: News) {
         let event = match news {
             News::Banned(addr, reason) => Event::PeerBanned { addr: shown(addr), reason },
-            News::Tracker(url, result) => {
+            News::Tracker(_, url, result) => {
                 let url = printable(&url);
                 match result {
                     Ok(peers) => Event::Tracker { url, peers, error: None },
@@ -247,7 +227,7 @@ impl Session {
                 };
                 Event::Warning { message }
             }
-            News::Store(_) | News::Swarm(_) | News::Trace(_) => return,
+            News::Store(_) | News::Swarm(..) | News::Trace(_) => return,
         };
         self.tell(event);
     }
@@ -310,6 +290,7 @@ impl Session {
         Sources {
             user: count(Source::User),
             tracker: count(Source::Tracker),
+            lan: count(Source::Lan),
             dht: count(Source::Dht),
             pex: count(Source::Pex),
             incoming: count(Source::Incoming),
@@ -347,12 +328,12 @@ impl Session {
 }
 
 /// Seconds until `left` bytes have come; `None` where that would be no more than a number.
-fn eta(left: u64, rate: u64) -> Option<u64> {
+pub(crate) fn eta(left: u64, rate: u64) -> Option<u64> {
     left.checked_div(rate).filter(|seconds| left > 0 && *seconds <= ETA_MAX.as_secs())
 }
 
 /// Why a torrent's files cannot be used, in the user's words.
-pub(super) fn add_failure(error: &AddError) -> Failure {
+pub(crate) fn add_failure(error: &AddError) -> Failure {
     match error {
         AddError::InUse => Failure::new(ExitCode::Locked, "E_IN_USE", error.to_string())
             .hint("wait for the other command to end, or stop it"),
@@ -379,29 +360,51 @@ fn dir_failure(message: String, kind: ErrorKind) -> Failure {
     }
 }
 
-/// Addresses that the user or a link names: `host:port`. Names are resolved here, once; not where nobody of
-/// them would be dialled.
-pub(super) async fn resolve(peers: &[String], via: ViaPolicy, sink: &Sink) -> Vec<SocketAddr> {
-    let mut addrs = Vec::new();
-    for peer in peers.iter().filter(|_| via != ViaPolicy::Relay) {
+/// Peers that the user or a link names.
+#[derive(Default)]
+pub(crate) struct Named {
+    /// Who proves a key.
+    pub contacts: Vec<Contact>,
+    /// Whoever is there.
+    pub addrs: Vec<SocketAddr>,
+}
+
+/// Whether text says who a peer is and where, as links do.
+#[must_use]
+pub fn is_contact(text: &str) -> bool {
+    text.parse::<Contact>().is_ok()
+}
+
+/// What the user or a link names: `host:port`, or a [`Contact`]. Names are resolved here, once; not where
+/// nobody of them would be dialled.
+pub(crate) async fn resolve(peers: &[String], via: ViaPolicy, sink: &Sink) -> Named {
+    let mut named = Named::default();
+    for peer in peers {
+        if let Ok(contact) = peer.parse() {
+            named.contacts.push(contact);
+            continue;
+        }
+        if via == ViaPolicy::Relay {
+            continue;
+        }
         if let Ok(addr) = peer.parse() {
-            addrs.push(addr);
+            named.addrs.push(addr);
             continue;
         }
         let name = peer.clone();
         let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await;
         match found {
-            Ok(Ok(found)) => addrs.extend(found),
+            Ok(Ok(found)) => named.addrs.extend(found),
             _ => sink(Event::Warning {
                 message: format!("the peer {} is not an address that can be found", printable(peer)),
             }),
         }
     }
-    addrs
+    named
 }
 
 /// Text from the network, without control characters: a tracker must not drive the user's terminal.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().take(500).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

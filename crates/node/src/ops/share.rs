@@ -17,11 +17,15 @@ use peerage_swarm::Priority;
 
 use super::code::Offer;
 use super::create::{Made, make};
+use super::names::Publisher;
 use super::session::{Opened, Session, add_failure, resolve};
 use super::source::{TORRENT_HINT, read_torrent};
 use super::ways;
 use crate::driver::{Torrent, Who};
 use crate::{Sink, Stop, link};
+
+/// How long a name may take to be published before the share goes on without.
+const PUBLISH_LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Shares `request.paths` until `stop`.
 ///
@@ -31,10 +35,11 @@ use crate::{Sink, Stop, link};
 pub async fn share(request: Share, config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Failure> {
     ways::check(&config)?;
     ways::check_share(&config)?;
+    let publisher = request.publish.as_deref().map(|name| Publisher::open(name, &config)).transpose()?;
     let offer = if request.code { Some(Offer::open(&config).await?) } else { None };
     let prepared = prepare(&request, &stop, &sink).await?;
     let mut session = Session::start(&config, Who::Known, sink, stop)?;
-    let result = serve(&mut session, &request, prepared, offer).await;
+    let result = serve(&mut session, &request, prepared, offer, publisher).await;
     session.finish().await;
     result
 }
@@ -107,6 +112,7 @@ async fn serve(
     request: &Share,
     prepared: Prepared,
     offer: Option<Offer>,
+    mut publisher: Option<Publisher>,
 ) -> Result<(), Failure> {
     let Prepared { metainfo, place, check } = prepared;
     let info = Arc::clone(&metainfo.info);
@@ -140,6 +146,9 @@ async fn serve(
         }
     }
     go_public(session, request, &metainfo).await?;
+    if let Some(publisher) = &mut publisher {
+        publish(session, publisher, info.hashes.primary()).await?;
+    }
     tell_link(session, request, &metainfo, offer).await?;
     while !session.stop.is_requested() {
         session.turn().await;
@@ -147,9 +156,37 @@ async fn serve(
             session.report(news);
         }
         if session.tick() {
+            publisher.iter_mut().for_each(|publisher| publisher.poll(session));
             session.tell(Event::Progress(session.progress(Stage::Seeding)));
             session.tell(Event::Stats(session.stats()));
         }
+    }
+    Ok(())
+}
+
+/// Publishes it under the user's key. Where no node takes it yet, the share goes on, and so do the tries.
+async fn publish(
+    session: &mut Session,
+    publisher: &mut Publisher,
+    info_hash: [u8; 20],
+) -> Result<(), Failure> {
+    publisher.set_torrent(info_hash);
+    let until = session.driver.now() + PUBLISH_LIMIT;
+    while !publisher.is_published() && session.driver.now() < until {
+        if session.stop.is_requested() {
+            return Err(cancelled());
+        }
+        publisher.poll(session);
+        session.turn().await;
+        while let Some(news) = session.driver.news() {
+            session.report(news);
+        }
+        session.tick();
+    }
+    if !publisher.is_published() {
+        let message =
+            "no node of the DHT has taken the name yet; it is tried again while this runs".to_owned();
+        session.tell(Event::Warning { message });
     }
     Ok(())
 }
@@ -213,16 +250,11 @@ fn trackers(request: &Share, metainfo: &Metainfo) -> Vec<Vec<String>> {
 /// Lets peers in, and tells trackers and named peers.
 async fn go_public(session: &mut Session, request: &Share, metainfo: &Metainfo) -> Result<(), Failure> {
     session.driver.accept_peers();
-    let peers = tokio::select! {
-        peers = resolve(&request.peers, session.via, &session.sink) => peers,
+    let named = tokio::select! {
+        named = resolve(&request.peers, session.via, &session.sink) => named,
         () = session.stop.requested() => return Err(cancelled()),
     };
-    let now = session.driver.now();
-    session.driver.peer.add_trackers(now, session.torrent, trackers(request, metainfo));
-    for addr in peers {
-        session.driver.peer.add_peer(now, session.torrent, addr);
-    }
-    session.driver.peer.search(now, session.torrent);
+    session.look_for_peers(&[], named, trackers(request, metainfo));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use peerage_base::limits::TORRENT_FILE_BYTES_MAX;
 use peerage_content::{Link, Magnet, Metainfo};
 use peerage_net::http::Client;
 
-use super::{io_failure, ways};
+use super::{code, io_failure, ways};
 
 /// What to give where any kind of link will do.
 pub(super) const LINK_HINT: &str =
@@ -18,7 +18,7 @@ pub(super) const LINK_HINT: &str =
 pub(super) const TORRENT_HINT: &str = "check the path; this must be a .torrent file";
 
 /// What is known before any peer was asked.
-pub(super) enum Source {
+pub(crate) enum Source {
     /// Everything.
     Torrent(Box<Metainfo>),
     /// The hashes and where to ask.
@@ -26,10 +26,10 @@ pub(super) enum Source {
 }
 
 /// Finds out what `link` is, and reads the torrent where it is one.
-pub(super) async fn open(link: &str, via: ViaPolicy, client: &Client) -> Result<Source, Failure> {
+pub(crate) async fn open(link: &str, via: ViaPolicy, client: &Client) -> Result<Source, Failure> {
     match parse(link)? {
         Link::Magnet(magnet) => Ok(Source::Magnet(Box::new(magnet))),
-        Link::Path(path) => read_torrent(Path::new(&path), LINK_HINT).map(Box::new).map(Source::Torrent),
+        Link::Path(path) => read_named(&path).map(Box::new).map(Source::Torrent),
         Link::Url(url) => {
             ways::check_url(via)?;
             let bytes = peerage_net::web_seed::fetch_torrent(client, &url).await.map_err(|error| {
@@ -45,16 +45,51 @@ pub(super) async fn open(link: &str, via: ViaPolicy, client: &Client) -> Result<
 pub(super) fn open_known(link: &str) -> Result<Source, Failure> {
     match parse(link)? {
         Link::Magnet(magnet) => Ok(Source::Magnet(Box::new(magnet))),
-        Link::Path(path) => read_torrent(Path::new(&path), LINK_HINT).map(Box::new).map(Source::Torrent),
+        Link::Path(path) => read_named(&path).map(Box::new).map(Source::Torrent),
         Link::Url(_) => Err(Failure::new(ExitCode::Usage, "E_LINK", "this is the URL of a torrent")
             .hint("give a magnet link (in quotes), a .torrent file, or an infohash")),
     }
 }
 
 /// What `text` is.
-pub(super) fn parse(text: &str) -> Result<Link, Failure> {
+pub(crate) fn parse(text: &str) -> Result<Link, Failure> {
     Link::parse(text)
         .map_err(|error| Failure::new(ExitCode::Usage, "E_LINK", error.to_string()).hint(LINK_HINT))
+}
+
+/// Reads what is no link: a `.torrent` file, or something mistaken for one.
+fn read_named(name: &str) -> Result<Metainfo, Failure> {
+    let path = Path::new(name);
+    let usage = |message: String, hint: &str| {
+        Err(Failure::new(ExitCode::Usage, "E_LINK", message).hint(hint.to_owned()))
+    };
+    if path.is_dir() {
+        return usage(
+            format!("{name} is a folder"),
+            &format!("`peerage share` serves a folder; here, {LINK_HINT}"),
+        );
+    }
+    if !path.exists() {
+        if let Some((scheme, _)) = name.split_once("://") {
+            return usage(
+                format!("{} is no way to fetch a torrent file", super::session::printable(scheme)),
+                "http: and https: are",
+            );
+        }
+        if code::is_code(name) {
+            return usage(
+                format!("{name} is a code, which is for one use"),
+                "`peerage get CODE` uses it; here, give the link that the sharer sees",
+            );
+        }
+        if code::begins_as_code(name) {
+            return usage(
+                format!("{name} is not all of a code: that is a number and two words, as 4711-orbit-walnut"),
+                "ask the sharer for the whole of it",
+            );
+        }
+    }
+    read_torrent(path, LINK_HINT)
 }
 
 /// Reads a `.torrent` file; `hint` says what else could be given where it cannot be read.
@@ -67,7 +102,7 @@ pub(super) fn read_torrent(path: &Path, hint: &str) -> Result<Metainfo, Failure>
     parse_torrent(&name, &bytes)
 }
 
-fn parse_torrent(name: &str, bytes: &[u8]) -> Result<Metainfo, Failure> {
+pub(crate) fn parse_torrent(name: &str, bytes: &[u8]) -> Result<Metainfo, Failure> {
     if bytes.len() > TORRENT_FILE_BYTES_MAX {
         return Err(Failure::new(
             ExitCode::Integrity,

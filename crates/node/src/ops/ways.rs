@@ -19,7 +19,7 @@ pub(super) const RELAY_DENIES: &str = "with --known this machine shows the key t
 ///
 /// # Errors
 /// Two of them contradict each other.
-pub(super) fn check(config: &NodeConfig) -> Result<(), Failure> {
+pub(crate) fn check(config: &NodeConfig) -> Result<(), Failure> {
     let usage = |message: &str, hint: &str| Err(Failure::new(ExitCode::Usage, "E_USAGE", message).hint(hint));
     match (config.via, config.tls, &config.bind) {
         (ViaPolicy::Relay, _, Some(_)) => usage(
@@ -35,11 +35,11 @@ pub(super) fn check(config: &NodeConfig) -> Result<(), Failure> {
 }
 
 /// Tells what is left out.
-pub(super) fn tell(config: &NodeConfig, sink: &Sink) {
+pub(crate) fn tell(config: &NodeConfig, sink: &Sink) {
     let warn = |message: &str| sink(Event::Warning { message: message.to_owned() });
     if config.via == ViaPolicy::Relay {
         warn(&format!(
-            "{RELAYS_ALONE}: trackers, web seeds, the DHT, peer exchange and direct addresses are left out"
+            "{RELAYS_ALONE}: trackers, web seeds, the DHT, the local network, peer exchange and direct addresses are left out"
         ));
     }
     if config.bind.is_some() {

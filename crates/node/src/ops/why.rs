@@ -105,7 +105,7 @@ impl Look {
         let private = matches!(&source, Source::Torrent(metainfo) if metainfo.info.private);
         params.private = private;
         session.add_torrent(params)?;
-        let (contacts, named, mut trackers, web_seeds) = match source {
+        let (contacts, addrs, mut trackers, web_seeds) = match source {
             Source::Torrent(metainfo) => {
                 self.web_seeds = seeds(&metainfo.web_seeds);
                 self.set_content(session, metainfo.hashes());
@@ -125,12 +125,15 @@ impl Look {
         } else {
             self.web_seeds.clear();
         }
-        let peers: Vec<String> = named.into_iter().chain(asked.peers.iter().cloned()).collect();
-        let addrs = resolve(&peers, session.via, &session.sink).await;
+        let peers: Vec<String> = addrs.into_iter().chain(asked.peers.iter().cloned()).collect();
+        let named = resolve(&peers, session.via, &session.sink).await;
         session.driver.accept_peers();
-        session.look_for_peers(&contacts, addrs, trackers);
+        session.look_for_peers(&contacts, named, trackers);
         if !private && session.driver.has_dht() {
             self.record.expect_dht();
+        }
+        if !private && session.driver.has_lan() {
+            self.record.expect_lan();
         }
         Ok(())
     }
@@ -183,9 +186,9 @@ impl Look {
     fn on_news(&mut self, session: &mut Session, news: News) -> Result<(), Failure> {
         match news {
             News::Trace(trace) => self.record.on_trace(trace),
-            News::Tracker(url, result) => self.record.on_tracker(&url, result),
+            News::Tracker(_, url, result) => self.record.on_tracker(&url, result),
             News::Searched(report, _) => self.record.on_search(report),
-            News::Swarm(SwarmEvent::Metadata { info }) => {
+            News::Swarm(_, SwarmEvent::Metadata { info }) => {
                 let info = Info::parse(&info).map_err(|error| {
                     let message = format!("what the link names is not a good torrent: {error}");
                     Failure::new(ExitCode::Integrity, "E_TORRENT", message)

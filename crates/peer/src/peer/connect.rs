@@ -201,7 +201,9 @@ impl Peer {
         let Some(torrent) = conn.torrent else { return };
         // uTP comes from the port on which the peer listens, or from the hole in front of it.
         let port = if conn.road == RoadKind::Utp { conn.addr.port() } else { port };
-        let listen = SocketAddr::new(conn.addr.ip(), port);
+        // With the scope of a link-local address.
+        let mut listen = conn.addr;
+        listen.set_port(port);
         conn.listen = Some(listen);
         if self.bans.reason(now, listen).is_some() {
             return self.close(now, id, CloseReason::Banned);

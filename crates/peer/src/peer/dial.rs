@@ -52,7 +52,16 @@ impl Peer {
 
     /// Why an address that `source` names is not dialled.
     pub(super) fn refusal(&mut self, now: Instant, addr: SocketAddr, source: Source) -> Option<Refusal> {
-        let allowed = if source == Source::User { addr::is_dialable(addr) } else { self.ranges.allow(addr) };
+        let allowed = match source {
+            Source::User => addr::is_dialable(addr),
+            // It is there: its datagram came from that address, by a wire of ours.
+            Source::Lan => {
+                let nearby = |range| range != LocalRange::Loopback && addr.port() != 0;
+                matches!(addr::scope(addr.ip()), Scope::Local(range) if nearby(range))
+                    || self.ranges.allow(addr)
+            }
+            _ => self.ranges.allow(addr),
+        };
         let refusal = if self.config.via == Via::Relay {
             Refusal::NoWay
         } else if !allowed {

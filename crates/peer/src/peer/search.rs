@@ -1,4 +1,4 @@
-//! The DHT: what is looked up there, and what comes of it.
+//! The DHT: what is looked up there, and what comes of it. The look in the local network begins here too.
 
 use super::Peer;
 use super::torrent::Torrent;
@@ -10,10 +10,11 @@ use peerage_base::{ConnId, Duration, Instant, TorrentId};
 use std::net::SocketAddr;
 
 impl Peer {
-    /// Looks for a torrent's peers in the DHT from now on, and announces it there as soon as there is
-    /// something to serve. Does nothing for a private torrent, and without a DHT.
+    /// Looks for a torrent's peers in the DHT and on the local network from now on, and announces it there: in
+    /// the DHT as soon as there is something to serve. Does nothing for a private torrent, nor where both are off.
     pub fn search(&mut self, now: Instant, id: TorrentId) {
         self.now = now;
+        self.begin_lan(now, id);
         let Some(torrent) = self.torrents.get_mut(&id) else { return };
         if torrent.private || self.config.dht == Dht::Off || !torrent.searches.is_empty() {
             return;

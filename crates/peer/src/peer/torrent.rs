@@ -1,6 +1,7 @@
 //! One torrent, as the peer holds it.
 
 use crate::candidates::Candidates;
+use crate::lan::LanSchedule;
 use crate::search::Search;
 use crate::trackers::{Progress, Trackers};
 use peerage_base::{InfoHashes, Instant};
@@ -16,6 +17,8 @@ pub(crate) struct Torrent {
     pub(crate) trackers: Trackers,
     /// One for each info hash, once it may be looked for in the DHT.
     pub(crate) searches: Vec<Search>,
+    /// Once it may be announced on the local network.
+    pub(crate) lan: Option<LanSchedule>,
     /// By [`peerage_swarm::WebSeedId`], as the swarm numbered them.
     pub(crate) web_seeds: Vec<(peerage_swarm::WebSeedId, String)>,
     /// When to look for somebody to dial; `None`: there is nobody, or no place.
@@ -57,6 +60,7 @@ impl Torrent {
     pub(crate) fn due_at(&self) -> Option<Instant> {
         let swarm = self.swarm.poll_timeout().map(|(at, _)| at);
         let search = self.searches.iter().map(Search::next_at).min();
-        [swarm, self.trackers.next_at(), self.dial_at, search].into_iter().flatten().min()
+        let lan = self.lan.as_ref().map(LanSchedule::next_at);
+        [swarm, self.trackers.next_at(), self.dial_at, search, lan].into_iter().flatten().min()
     }
 }

@@ -386,6 +386,7 @@ impl Net {
             | Output::TrackerStatus { .. }
             | Output::Greeted { .. }
             | Output::Search { .. }
+            | Output::AnnounceLan { .. }
             | Output::DhtNode { .. } => {}
         }
     }

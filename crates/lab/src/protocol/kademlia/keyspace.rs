@@ -37,6 +37,14 @@ impl Keyspace {
         Self { keys: all.into_iter().map(|(key, _)| key).collect() }
     }
 
+    /// Random keys of honest nodes.
+    #[must_use]
+    pub fn random(nodes: usize, rng: &mut Rng) -> Self {
+        let mut keys: Vec<Key<20>> = (0..nodes).map(|_| Key::random(rng)).collect();
+        keys.sort_unstable();
+        Self { keys }
+    }
+
     /// A node's key.
     #[must_use]
     pub fn key(&self, node: NodeId) -> Key<20> {

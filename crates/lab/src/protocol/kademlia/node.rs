@@ -54,7 +54,7 @@ struct Active {
     search: Option<SearchId>,
     get: bool,
     lookup: Lookup<20>,
-    /// How many steps away each node is that was named.
+    /// How many steps away each node is that was named, in the order of the nodes.
     steps: Vec<(NodeId, u8)>,
     /// Who had the value.
     value_from: Option<NodeId>,
@@ -62,18 +62,21 @@ struct Active {
 
 impl Active {
     fn steps_to(&self, node: NodeId) -> u8 {
-        self.steps.iter().find(|(named, _)| *named == node).map_or(0, |(_, steps)| *steps)
+        let at = self.steps.binary_search_by_key(&node, |(named, _)| *named).ok();
+        at.and_then(|at| self.steps.get(at)).map_or(0, |(_, steps)| *steps)
     }
 
     fn name(&mut self, node: NodeId, steps: u8) {
-        if !self.steps.iter().any(|(named, _)| *named == node) {
-            self.steps.push((node, steps));
+        if let Err(at) = self.steps.binary_search_by_key(&node, |(named, _)| *named) {
+            self.steps.insert(at, (node, steps));
         }
     }
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, prefix: u64) -> Self {
+    /// A node that knows nobody; `prefix` is the beginning of its key.
+    #[must_use]
+    pub fn new(id: NodeId, prefix: u64) -> Self {
         Self {
             id,
             table: Table::new(prefix),

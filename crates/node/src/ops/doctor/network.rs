@@ -277,6 +277,7 @@ mod tests {
             bind: None,
             utp: true,
             dht: false,
+            local_discovery: false,
             bootstrap: Vec::new(),
             io_threads: 1,
             state_dir: "state".into(),

@@ -33,6 +33,8 @@ pub(super) struct Record {
     trackers: Vec<Origin>,
     /// The DHT, where it is asked.
     dht: Option<Origin>,
+    /// The local network is asked.
+    lan: bool,
     /// Peers beyond [`PEERS_MAX`].
     beyond: BTreeSet<SocketAddr>,
     /// Something new was learned since this was last asked.
@@ -43,6 +45,11 @@ impl Record {
     /// The DHT will be asked.
     pub fn expect_dht(&mut self) {
         self.dht = Some(Origin { kind: name(Source::Dht).to_owned(), ..Origin::default() });
+    }
+
+    /// The local network is asked: who is there may answer at any time.
+    pub fn expect_lan(&mut self) {
+        self.lan = true;
     }
 
     /// A look-up in the DHT ended.
@@ -195,7 +202,8 @@ impl Record {
         origins.push(told(name(Source::User)));
         origins.append(&mut self.trackers);
         origins.extend(self.dht);
-        let apart = [Source::User, Source::Tracker, Source::Dht].map(name);
+        origins.extend(self.lan.then(|| told(name(Source::Lan))));
+        let apart = [Source::User, Source::Tracker, Source::Dht, Source::Lan].map(name);
         let other = |kind: &&&str| !apart.contains(kind);
         origins.extend(self.named.keys().filter(other).map(|kind| told(kind)));
         (origins, self.peers.into_iter().map(|(_, found)| found).collect(), self.beyond.len())
@@ -268,6 +276,7 @@ fn name(source: Source) -> &'static str {
         Source::Pex => "pex",
         Source::Incoming => "incoming",
         Source::Dht => "dht",
+        Source::Lan => "lan",
     }
 }
 

@@ -198,7 +198,7 @@ fn advice(obstacle: Obstacle) -> &'static str {
 fn nobody(why: &Why) -> Conclusion {
     let web = web_trouble(why);
     let trackers: Vec<&Origin> = why.sources.iter().filter(|origin| origin.kind == "tracker").collect();
-    let others = why.sources.iter().any(|origin| !matches!(origin.kind.as_str(), "tracker" | "link"));
+    let others = why.sources.iter().any(|origin| !matches!(origin.kind.as_str(), "tracker" | "link" | "lan"));
     let failed: Vec<_> = trackers.iter().filter(|tracker| tracker.peers.is_none()).collect();
     let (exit, message, advice) = match (trackers.len(), failed.first()) {
         (0, _) if others => {

@@ -1,10 +1,8 @@
-//! A node that stays: it serves the DHT, and nothing else yet.
+//! A node of the DHT alone, on sockets of its own.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use peerage_api::Event;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::request::{NodeConfig, ViaPolicy};
 use peerage_base::Rng;
@@ -13,45 +11,8 @@ use peerage_net::udp::Socket;
 use peerage_net::utp::{Config as UtpConfig, UtpSocket};
 use peerage_overlay::mainline::Config;
 
-use super::dht::status_reply;
 use crate::dht::{self, Dht, Setup};
 use crate::driver::StartError;
-use crate::{Sink, Stop, link};
-
-/// How often it tells how it is doing.
-const STATUS_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Serves the DHT until `stop`.
-///
-/// # Errors
-/// The port cannot be opened, or the DHT is switched off.
-pub async fn daemon(config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Failure> {
-    if !config.dht {
-        let message = "the DHT is switched off, and there is nothing else to serve yet";
-        return Err(Failure::new(ExitCode::Usage, "E_USAGE", message)
-            .hint("leave --dht off away; PEERAGE_DHT and network.dht switch it, too"));
-    }
-    let sockets = open(&config, config.port)?;
-    let listen: Vec<SocketAddr> = sockets.iter().map(|socket| socket.local_addr()).collect();
-    let dht = start(&config, sockets, false)?;
-    let Some(status) = dht.status().await else { return Ok(()) };
-    sink(Event::DaemonReady {
-        listen: listen.iter().map(ToString::to_string).collect(),
-        reachable: link::reachable(&listen).iter().map(ToString::to_string).collect(),
-        node_id: status.ids[0].to_string(),
-        node_id_v6: status.ids[1].to_string(),
-    });
-    while !stop.is_requested() {
-        tokio::select! {
-            () = stop.requested() => break,
-            () = tokio::time::sleep(STATUS_INTERVAL) => {}
-        }
-        let Some(status) = dht.status().await else { break };
-        sink(Event::DhtStatus { status: status_reply(&status, &listen) });
-    }
-    dht.close().await;
-    Ok(())
-}
 
 /// Starts a node of the DHT on its own sockets.
 pub(super) fn start(
@@ -83,8 +44,9 @@ pub(super) fn open(config: &NodeConfig, port: u16) -> Result<Vec<Arc<UtpSocket>>
         None => Egress::default(),
     };
     let bind = |addr: SocketAddr| Socket::bind(addr, &egress);
-    let fail =
-        |error: peerage_net::road::ListenError| super::listen_failure(error.source.kind(), error.to_string());
+    let fail = |error: peerage_net::road::ListenError| {
+        crate::ops::listen_failure(error.source.kind(), error.to_string())
+    };
     let sockets = match config.listen {
         Some(addr) => vec![bind(addr).map_err(fail)?],
         None => {
