@@ -46,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("start", wire::start),
     ("mse", wire::mse),
     ("krpc", wire::krpc),
+    ("overlay_frame", wire::overlay_frame),
     ("lsd", wire::lsd),
     ("gossip", wire::gossip),
     ("coordinates", wire::coordinates),

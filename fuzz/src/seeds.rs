@@ -11,6 +11,7 @@ use peerage_wire::gossip::{
     Update,
 };
 use peerage_wire::message::piece_header;
+use peerage_wire::overlay::{self, Frame, chord, flooding, gia, link, pastry, superpeer, walk};
 use peerage_wire::stun::Message as Stun;
 use peerage_wire::tracker::udp::{Family, Reply, Request};
 use peerage_wire::tracker::{AnnounceReply, AnnounceRequest, Event, ScrapeEntry, http};
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Seed> {
     extensions(&mut add);
     trackers(&mut add);
     krpc(&mut add);
+    overlays(&mut add);
     lsd(&mut add);
     gossip(&mut add);
     torrents(&mut add);
@@ -341,6 +343,47 @@ fn krpc(add: Add<'_>) {
     add("krpc", "item", item.as_bytes());
     add("krpc", "error", b"d1:eli203e8:No Tokene1:t2:aa1:y1:ee");
     add("krpc", "no-id", b"d1:rde1:t2:aa1:y1:re");
+}
+
+fn overlays(add: Add<'_>) {
+    let addr = std::net::SocketAddr::from(([192, 0, 2, 1], 6881));
+    let v6 = std::net::SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 80));
+    let id = overlay::Id::random(&mut peerage_base::Rng::from_number(1));
+    let nodes = vec![overlay::Node { id, addr }, overlay::Node { id, addr: v6 }];
+    let (transaction, guid, key, holder) = (7, 8, id, addr);
+    let closer = nodes.clone();
+    let frames = [
+        ("chord", Frame::Chord(chord::Message::Nodes { transaction, id, closer, owners: nodes.clone() })),
+        (
+            "chord-beside",
+            Frame::Chord(chord::Message::Beside {
+                transaction,
+                id,
+                predecessor: Some(nodes[0]),
+                successors: Vec::new(),
+            }),
+        ),
+        ("pastry", Frame::Pastry(pastry::Message::Hops { transaction, id, next: nodes })),
+        (
+            "link",
+            Frame::Link(link::Message::Welcome {
+                capacity: 9,
+                degree: 3,
+                superpeer: true,
+                others: vec![addr, v6],
+            }),
+        ),
+        ("flooding", Frame::Flooding(flooding::Message::Query { guid, key, ttl: 7, hops: 0 })),
+        ("walk", Frame::Walk(walk::Message::Hit { guid, walker: 1, key, holder, steps: 9 })),
+        ("superpeer", Frame::Superpeer(superpeer::Message::Publish { keys: vec![key; 3] })),
+        ("gia", Frame::Gia(gia::Message::Index { added: vec![key], removed: vec![key] })),
+    ];
+    for (name, frame) in &frames {
+        add("overlay_frame", name, &frame.encode());
+    }
+    add("overlay_frame", "version", &[2, 1, 1, 0, 0, 0, 7]);
+    add("overlay_frame", "count", &[1, 6, 1, 255, 0]);
+    add("overlay_frame", "short", &frames[0].1.encode()[..40]);
 }
 
 fn lsd(add: Add<'_>) {

@@ -23,7 +23,7 @@ use peerage_wire::stun::{self, Message as Stun};
 use peerage_wire::tracker::http::{self, ReplyError};
 use peerage_wire::tracker::udp::{Family, Reply, Request};
 use peerage_wire::tracker::{INTERVAL_MAX, INTERVAL_MIN, SCRAPE_HASHES_MAX, TEXT_CHARS_MAX};
-use peerage_wire::{Handshake, Message, text, utp};
+use peerage_wire::{Handshake, Message, overlay, text, utp};
 
 /// Strict documents are canonical: encoded again, they are the same bytes. What strict decoding
 /// accepts, lenient decoding accepts with the same meaning.
@@ -324,6 +324,15 @@ pub fn stun(packet: &[u8]) -> Outcome {
     if let Ok(message) = &decoded {
         assert!(stun::is_stun(packet));
         assert_eq!(Stun::decode(&message.encode()), Ok(*message));
+    }
+    Outcome::of(&decoded)
+}
+
+/// There is one encoding: what is read is written again as the same bytes.
+pub fn overlay_frame(packet: &[u8]) -> Outcome {
+    let decoded = overlay::Frame::decode(packet);
+    if let Ok(frame) = &decoded {
+        assert_eq!(frame.encode(), packet);
     }
     Outcome::of(&decoded)
 }
