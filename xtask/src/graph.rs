@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_crate_without_a_row_is_found() {
-        assert_eq!(problems(&graph(&[("lab", "base")])).len(), 1);
+        assert_eq!(problems(&graph(&[("vault", "base")])).len(), 1);
     }
 
     #[test]

@@ -113,16 +113,25 @@ fn liars_cost_some_precision_and_their_lies_would_cost_all_of_it_unbounded() {
         peer_interval: Duration::ZERO,
         ..Config::default()
     };
-    for (name, lie) in [("far and slow", far_and_slow as Lie), ("all at one place", all_at_one_place)] {
-        for liars in [100, 200, 300] {
-            let (median, _) =
-                errors(&latencies, &settle(&latencies, &Config::default(), 2, 1000, liars, lie));
-            let (control, _) = errors(&latencies, &settle(&latencies, &unbounded, 2, 1000, liars, lie));
-            println!("{} % {name}: median {median:.3}, unbounded {control:.3}", liars / 10);
-            assert!(median <= 0.30, "{name}, {liars}: {median}");
-            assert!(control > median, "{name}, {liars}: the control, {control}");
-        }
+    for liars in [100, 200, 300] {
+        let settled = |config: &Config| settle(&latencies, config, 2, 1000, liars, far_and_slow);
+        let (median, _) = errors(&latencies, &settled(&Config::default()));
+        let (control, _) = errors(&latencies, &settled(&unbounded));
+        println!("{} % far and slow: median {median:.3}, unbounded {control:.3}", liars / 10);
+        assert!(median <= 0.30, "{liars}: {median}");
+        assert!(control > 10.0 * median, "{liars}: the control, {control}");
     }
+}
+
+/// Liars that answer at once from one place are believed: what they say fits itself. A tenth of them is borne; of
+/// 20 % it is known that they are not (.37, and .15 without bounds).
+#[test]
+fn a_tenth_that_stands_at_one_place_is_borne() {
+    let latencies = Latencies::load();
+    let (median, _) =
+        errors(&latencies, &settle(&latencies, &Config::default(), 2, 1000, 100, all_at_one_place));
+    println!("10 % all at one place: median {median:.3}");
+    assert!(median <= 0.15, "{median}");
 }
 
 #[test]
