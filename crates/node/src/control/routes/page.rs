@@ -16,6 +16,16 @@ use super::super::Shared;
 /// Each file of the page: its path, kind and content.
 const FILES: &[(&str, &str, &[u8])] = &[
     ("/", "text/html; charset=utf-8", include_bytes!("../../../web/index.html")),
+    ("/adding.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/adding.js")),
+    ("/api.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/api.js")),
+    ("/app.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/app.js")),
+    ("/detail.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/detail.js")),
+    ("/pages.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/pages.js")),
+    ("/store.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/store.js")),
+    ("/text.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/text.js")),
+    ("/transfers.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/transfers.js")),
+    ("/ui.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/ui.js")),
+    ("/icon.svg", "image/svg+xml", include_bytes!("../../../web/icon.svg")),
     ("/docs", "text/html; charset=utf-8", include_bytes!("../../../web/docs.html")),
     ("/docs.js", "text/javascript; charset=utf-8", include_bytes!("../../../web/docs.js")),
     ("/style.css", "text/css; charset=utf-8", include_bytes!("../../../web/style.css")),
