@@ -29,8 +29,8 @@ use std::sync::Arc;
 pub use daemon::daemon;
 pub use ops::{
     Outcome, check_relay, create, dht_get, dht_lookup, dht_ping, dht_put, dht_status, doctor, get, inspect,
-    is_code, is_contact, is_tracker_url, key_export, key_import, key_list, key_new, relay, share, tracker,
-    verify, why,
+    is_code, is_contact, is_name, is_tracker_url, key_export, key_import, key_list, key_new, relay, share,
+    tracker, verify, why,
 };
 use peerage_api::Event;
 pub use stop::Stop;

@@ -33,6 +33,7 @@ const OWN: &[&str] = &[
     "--via",
     "--bind",
     "--known",
+    "--no-lan",
     "--stdout",
     "--super-seeding",
     "--code",
@@ -134,6 +135,10 @@ pub fn get(
     into: &Path,
     stall: Option<Duration>,
 ) -> anyhow::Result<Option<ExitCode>> {
+    // What a code or a name stands for is found out here; the daemon knows links.
+    if peerage_node::is_code(&args.link) || peerage_node::is_name(&args.link) {
+        return Ok(None);
+    }
     let Some((client, _)) = daemon(context) else { return Ok(None) };
     let is_file = Path::new(&args.link).is_file();
     let torrent = is_file.then(|| std::fs::read(&args.link)).transpose()?;

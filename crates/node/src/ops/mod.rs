@@ -25,7 +25,7 @@ pub use dht::{dht_get, dht_lookup, dht_ping, dht_put, dht_status};
 pub use doctor::doctor;
 pub use get::get;
 pub use inspect::inspect;
-pub use names::{key_export, key_import, key_list, key_new};
+pub use names::{is_name, key_export, key_import, key_list, key_new};
 pub use relay::{check_relay, relay};
 pub use session::is_contact;
 pub use share::share;

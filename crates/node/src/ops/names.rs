@@ -21,6 +21,12 @@ use crate::names::{KeyError, Keys, export, public};
 /// What a link to a key begins with.
 const SCHEME: &str = "peerage:";
 
+/// Whether text is a name that updates, and no link to one torrent.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    text.starts_with(SCHEME) || (text.contains("xs=urn:btpk:") && !text.contains("xt="))
+}
+
 /// Others forget an item after two hours (BEP 44 asks for one anew each hour).
 const RENEW: Duration = Duration::from_secs(3600);
 
