@@ -12,7 +12,25 @@ macro_rules! scenarios {
     };
 }
 
-scenarios!["kademlia", "kademlia-churn", "kademlia-liars", "kademlia-partition", "mainline"];
+scenarios![
+    "kademlia",
+    "kademlia-churn",
+    "kademlia-liars",
+    "kademlia-partition",
+    "mainline",
+    "chord",
+    "chord-churn",
+    "pastry",
+    "pastry-churn",
+    "flooding",
+    "flooding-churn",
+    "random-walk",
+    "random-walk-churn",
+    "superpeer",
+    "superpeer-churn",
+    "gia",
+    "gia-churn",
+];
 
 /// A scenario's text by its name.
 #[must_use]
@@ -23,6 +41,16 @@ pub fn find(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_file_is_built_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios");
+        let files = std::fs::read_dir(folder).expect("the scenarios");
+        let names = files.map(|file| file.expect("a file").file_name().into_string().expect("text"));
+        for name in names.filter_map(|name| name.strip_suffix(".toml").map(str::to_owned)) {
+            assert!(find(&name).is_some(), "{name} is not built in");
+        }
+    }
 
     #[test]
     fn every_scenario_can_be_read() {
