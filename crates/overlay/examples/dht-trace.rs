@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask determinism` runs it in two processes and compares.
 
-#[path = "../tests/sim/mod.rs"]
+#[path = "../tests/it/sim/mod.rs"]
 mod sim;
 
 use peerage_base::{Duration, Key};

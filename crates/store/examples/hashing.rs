@@ -12,7 +12,7 @@ use peerage_store::{HashRequest, hash_paths};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-#[path = "../tests/common/torrent.rs"]
+#[path = "../tests/it/common/torrent.rs"]
 #[allow(dead_code)]
 mod torrent;
 

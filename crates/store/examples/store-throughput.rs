@@ -11,7 +11,7 @@ use crossbeam_channel::bounded;
 use peerage_base::TorrentId;
 use peerage_store::{AddTorrent, CheckMode, Mode, Place, Report, Store, StoreConfig, WriteJob, WriteRefused};
 
-#[path = "../tests/common/torrent.rs"]
+#[path = "../tests/it/common/torrent.rs"]
 #[allow(dead_code)]
 mod torrent;
 

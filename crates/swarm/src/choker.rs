@@ -104,7 +104,7 @@ impl Choker {
 
     /// While something is wanted of others, slots are scarcer than those who want one: a third of them
     /// is served at a time. Where everybody is served, nobody earns anything, and free riders get as
-    /// much as those that upload (measured in `crates/peer/tests/fairness.rs`).
+    /// much as those that upload (measured in `crates/peer/tests/it/fairness.rs`).
     #[must_use]
     pub fn scarce(config: &Config, slots: usize, interested: usize) -> usize {
         if config.upload_slots.is_some() { slots } else { slots.min(interested.div_ceil(3).max(SLOTS_MIN)) }
