@@ -73,6 +73,14 @@ pub struct Daemon {
     pub ratio_goal: f64,
     /// A complete transfer pauses when it was served for so many seconds; 0: never.
     pub seeding_goal: u64,
+    /// Bytes per second to and from peers while the alternative limits are in force; absent: unlimited.
+    pub alternative: [Option<u64>; 2],
+    /// When they are in force, as `mon-fri 08:00-18:00; sat 10:00-12:00`; empty: only by hand.
+    pub schedule: String,
+    /// Torrent files and magnet links that are put there are added.
+    pub watch: Option<PathBuf>,
+    /// The program that is run when a download is complete.
+    pub on_complete: Option<PathBuf>,
     /// Every setting, to be shown.
     pub settings: Vec<crate::control::Setting>,
 }

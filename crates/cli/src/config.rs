@@ -149,6 +149,36 @@ const KNOWN: &[Known] = &[
         check: check_number::<u32>,
     },
     Known {
+        key: "daemon.watch",
+        default: "",
+        help: "Folder in which a daemon looks for .torrent and .magnet files to add; empty: none",
+        check: check_path,
+    },
+    Known {
+        key: "daemon.on_complete",
+        default: "",
+        help: "Program that a daemon runs, without a shell, when a download is complete: PEERAGE_NAME, PEERAGE_PATH, PEERAGE_TRANSFER and PEERAGE_BYTES tell it of what",
+        check: check_path,
+    },
+    Known {
+        key: "alternative.upload",
+        default: "",
+        help: "Bytes per second to peers while the alternative limits are in force; empty: unlimited",
+        check: check_rate,
+    },
+    Known {
+        key: "alternative.download",
+        default: "",
+        help: "Bytes per second from peers while the alternative limits are in force; empty: unlimited",
+        check: check_rate,
+    },
+    Known {
+        key: "alternative.schedule",
+        default: "",
+        help: "When the alternative limits are in force, such as mon-fri 08:00-18:00; sat,sun 10:00-12:00; empty: only by hand",
+        check: peerage_node::check_schedule,
+    },
+    Known {
         key: "seed.ratio",
         default: "0",
         help: "A daemon's complete transfer pauses at this ratio of sent to received; 0: never",
@@ -277,6 +307,11 @@ fn check_rate(text: &str) -> Result<(), String> {
     } else {
         parse_rate(text).map(drop).map_err(|_| "is not a rate, such as 500k or 2MB/s".into())
     }
+}
+
+/// A daemon's current folder is nobody's choice.
+fn check_path(text: &str) -> Result<(), String> {
+    if text.is_empty() || Path::new(text).is_absolute() { Ok(()) } else { Err("is not an absolute path".into()) }
 }
 
 fn check_ratio(text: &str) -> Result<(), String> {
@@ -410,10 +445,14 @@ impl Config {
         self.values.get(key).map_or("", |(value, _)| value.as_str())
     }
 
+    fn path(&self, key: &str) -> Option<std::path::PathBuf> {
+        Some(self.text(key)).filter(|text| !text.is_empty()).map(Into::into)
+    }
+
     /// The folder for downloads, where one is set.
     #[must_use]
     pub fn download_folder(&self) -> Option<std::path::PathBuf> {
-        Some(self.text("get.folder")).filter(|text| !text.is_empty()).map(Into::into)
+        self.path("get.folder")
     }
 
     /// How long a download may stand still; `None` waits for ever.
@@ -435,6 +474,11 @@ impl Config {
             downloads_max: self.text("daemon.downloads").parse().unwrap_or_default(),
             ratio_goal: self.text("seed.ratio").parse().unwrap_or_default(),
             seeding_goal: seconds.as_secs(),
+            alternative: ["alternative.upload", "alternative.download"]
+                .map(|key| parse_rate(self.text(key)).ok().filter(|rate| *rate > 0)),
+            schedule: self.text("alternative.schedule").to_owned(),
+            watch: self.path("daemon.watch"),
+            on_complete: self.path("daemon.on_complete"),
             settings: self.settings().into_iter().map(shown).collect(),
         }
     }

@@ -26,7 +26,7 @@ mod stop;
 
 use std::sync::Arc;
 
-pub use daemon::daemon;
+pub use daemon::{check_schedule, daemon};
 pub use ops::{
     Outcome, check_relay, create, dht_get, dht_lookup, dht_ping, dht_put, dht_status, doctor, get, inspect,
     is_code, is_contact, is_name, is_tracker_url, key_export, key_import, key_list, key_new, relay, share,

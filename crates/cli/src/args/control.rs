@@ -130,6 +130,9 @@ pub struct Limit {
     /// Downloads at a time; 0: unlimited
     #[arg(long, value_name = "NUMBER")]
     pub downloads: Option<u64>,
+    /// Whether the alternative limits are in force, until the schedule changes that: on or off
+    #[arg(long, value_name = "SWITCH", value_parser = crate::units::parse_switch)]
+    pub alternative: Option<bool>,
     /// Daemon options.
     #[command(flatten)]
     pub reach: Reach,

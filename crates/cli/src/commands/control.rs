@@ -306,7 +306,7 @@ pub fn limits(context: &Context, args: &Limit) -> anyhow::Result<ExitCode> {
         upload: args.upload.as_deref().map(rate).transpose()?,
         download: args.download.as_deref().map(rate).transpose()?,
         downloads: args.downloads,
-        ..LimitsPatch::default()
+        alternative: args.alternative,
     };
     let limits: Limits = if patch == LimitsPatch::default() {
         wait(client.get("/limits"))?
@@ -329,6 +329,9 @@ pub fn limits(context: &Context, args: &Limit) -> anyhow::Result<ExitCode> {
                 limit.help,
                 limit.origin
             );
+        }
+        if limits.in_force == "alternative" {
+            text.push_str("the alternative limits are in force\n");
         }
         text
     })?;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// What a busy machine may take for anything here.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-fn peerage(home: &Path) -> Command {
+pub(crate) fn peerage(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peerage"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PEERAGE_")) {
         command.env_remove(name);
@@ -27,15 +27,21 @@ fn run(home: &Path, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
-struct Daemon {
-    process: Child,
+pub(crate) struct Daemon {
+    pub(crate) process: Child,
     home: PathBuf,
     ready: Value,
 }
 
 impl Daemon {
-    fn start(home: &Path) -> Self {
-        let mut process = peerage(home)
+    pub(crate) fn start(home: &Path) -> Self {
+        Self::start_by(peerage(home))
+    }
+
+    /// Starts it by this command, which may carry settings already.
+    pub(crate) fn start_by(mut command: Command) -> Self {
+        let home = PathBuf::from(command.get_envs().find(|(name, _)| *name == "PEERAGE_HOME").unwrap().1.unwrap());
+        let mut process = command
             .args(["daemon", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--json", "--dht", "off"])
             .args(["--allow-local", "--port-mapping", "off", "--set", "daemon.upload="])
             .stdout(Stdio::piped())
@@ -50,10 +56,10 @@ impl Daemon {
             .find(|event| event["event"] == "daemon_ready")
             .expect("the daemon is ready");
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, home: home.to_owned(), ready }
+        Self { process, home, ready }
     }
 
-    fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         self.ready["api"].as_str().unwrap().trim_start_matches("http://").to_owned()
     }
 
@@ -62,7 +68,7 @@ impl Daemon {
     }
 
     /// Sends a request with these lines in its head: status, head and body.
-    fn raw(&self, method: &str, path: &str, head: &[String], body: &str) -> (u16, String, String) {
+    pub(crate) fn raw(&self, method: &str, path: &str, head: &[String], body: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(self.authority()).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         let lines: String = head.iter().map(|line| format!("{line}\r\n")).collect();
@@ -76,7 +82,7 @@ impl Daemon {
         (status, head.to_owned(), body.to_owned())
     }
 
-    fn head(&self) -> Vec<String> {
+    pub(crate) fn head(&self) -> Vec<String> {
         vec![
             format!("Host: {}", self.authority()),
             format!("Authorization: Bearer {}", self.token()),
@@ -84,13 +90,13 @@ impl Daemon {
         ]
     }
 
-    fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let (status, _, body) = self.raw(method, &format!("/api/v1{path}"), &self.head(), &body);
         (status, serde_json::from_str(&body).unwrap_or(Value::Null))
     }
 
-    fn wait(&self, path: &str, is: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(&self, path: &str, is: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let (_, value) = self.ask("GET", path, &Value::Null);
@@ -116,7 +122,7 @@ impl Drop for Daemon {
     }
 }
 
-fn content(path: &Path, bytes: usize) {
+pub(crate) fn content(path: &Path, bytes: usize) {
     let mut state = 1u64;
     let data: Vec<u8> = (0..bytes)
         .map(|_| {

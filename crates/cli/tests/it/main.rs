@@ -5,4 +5,5 @@
 #![allow(clippy::unwrap_used, reason = "a failure is the end of the test")]
 
 mod daemon;
+mod habits;
 mod why;

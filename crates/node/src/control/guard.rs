@@ -6,10 +6,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -26,6 +26,8 @@ const BODY_BYTES_MAX: usize = 48 * 1024 * 1024;
 const SMALL_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a body may take.
 const BODY_LIMIT: Duration = Duration::from_secs(20);
+/// Methods that change something.
+const METHODS: [Method; 4] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 /// The cookie of a session.
 pub(super) const COOKIE: &str = "peerage_session";
 /// The header that proves that a request is the page's.
@@ -36,11 +38,18 @@ const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
 
 /// Looks at a request before its handler does, and at the answer after it.
 pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let begin = Instant::now();
     let content = request.uri().path().starts_with("/stream/");
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
     let mut response = match admit(&shared, request).await {
         Ok(request) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    // Methods that somebody has made up are told as one.
+    let method = if method.is_safe() || METHODS.contains(&method) { method.as_str() } else { "other" };
+    shared.metrics.answered(route, method, response.status().as_u16(), begin.elapsed());
     let headers = response.headers_mut();
     let fixed = [
         // What strangers have made runs nothing, whatever a browser takes it for.

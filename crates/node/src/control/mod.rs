@@ -14,6 +14,7 @@
 mod access;
 mod body;
 mod guard;
+mod metrics;
 mod reply;
 mod routes;
 mod server;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub hosts: Vec<String>,
     pub addr: Option<SocketAddr>,
     pub openapi: std::sync::OnceLock<String>,
+    pub metrics: metrics::Metrics,
     pub stop: Stop,
 }
 
@@ -171,7 +173,9 @@ pub(crate) fn start(
     let socket = listeners.socket_path.clone();
     let hosts = setup.request.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     let openapi = std::sync::OnceLock::new();
-    let shared = Arc::new(Shared { handle, access, setup, hosts, addr, openapi, stop: stop.clone() });
+    let metrics = metrics::Metrics::new(Arc::clone(&handle.board));
+    let shared =
+        Arc::new(Shared { handle, access, setup, hosts, addr, openapi, metrics, stop: stop.clone() });
     let stopped = stop.clone();
     let thread = std::thread::Builder::new()
         .name("control".to_owned())

@@ -18,13 +18,17 @@ mod commands;
 mod files;
 mod jobs;
 mod news;
+mod on_complete;
 mod queries;
 pub(crate) mod record;
 mod rules;
 mod running;
+mod schedule;
 mod status;
 mod streams;
+mod supervisor;
 mod transfer;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -121,6 +125,12 @@ enum Done {
     Chosen(String, TorrentId),
     /// Addresses of named peers.
     Resolved(TorrentId, Named),
+    /// The watch folder was looked at.
+    Watched(Box<watch::Look>),
+    /// Something about the watch folder went wrong.
+    WatchFailed(String),
+    /// The program for what is complete failed, for this transfer.
+    ProgramFailed(String, String),
     /// A job went on or ended.
     Job(String, jobs::Step),
 }
@@ -144,6 +154,8 @@ pub(crate) struct Daemon {
     rules: rules::Rules,
     status: status::Kept,
     streams: streams::Streams,
+    watch: Option<watch::Watch>,
+    on_complete: Option<on_complete::OnComplete>,
     /// How others reach us by relays.
     contact: Option<Contact>,
     next_tick: Instant,
@@ -177,6 +189,7 @@ pub async fn daemon(
     let handle = Handle { calls, board: Arc::clone(&board) };
     let mut daemon = Daemon::new(driver, config, request, catalog, board);
     daemon.load(loaded);
+    daemon.take_habits()?;
     daemon.go_online().await;
     daemon.watch_status().await;
     daemon.driver.accept_peers();
@@ -184,7 +197,9 @@ pub async fn daemon(
     let ready = daemon.ready(&listeners, &access);
     let server = control::start(listeners, handle, access, daemon.server_setup())?;
     sink(ready);
+    supervisor::ready();
     daemon.run(receiver, &stop, &sink).await;
+    supervisor::stopping();
     server.stop();
     daemon.finish().await;
     Ok(())
@@ -227,6 +242,14 @@ fn run_name() -> Result<String, Failure> {
     Ok(data_encoding::HEXLOWER.encode(&bytes))
 }
 
+/// Whether a text is a schedule, such as `mon-fri 08:00-18:00`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_schedule(text: &str) -> Result<(), String> {
+    text.parse::<schedule::Schedule>().map(drop)
+}
+
 /// Seconds since 1970.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
@@ -257,6 +280,8 @@ impl Daemon {
             opening: BTreeSet::new(),
             status: status::Kept::new(),
             streams: streams::Streams::default(),
+            watch: None,
+            on_complete: None,
             contact: None,
             next_tick: now + TICK,
             next_save: now + SAVE_INTERVAL,
@@ -272,6 +297,19 @@ impl Daemon {
             self.dirty.insert(record.id.clone());
             self.transfers.insert(record.id.clone(), Transfer::new(record));
         }
+    }
+
+    /// The watch folder, and the program for what is complete.
+    fn take_habits(&mut self) -> Result<(), Failure> {
+        let now = self.driver.now();
+        self.watch = self.request.watch.clone().map(|folder| watch::Watch::new(folder, now));
+        if let Some(program) = self.request.on_complete.clone() {
+            let started = on_complete::OnComplete::start(program, self.inbox.clone());
+            self.on_complete = Some(started.map_err(|error| {
+                Failure::new(ExitCode::Unclassified, "E_SYSTEM", format!("the system gives no thread: {error}"))
+            })?);
+        }
+        Ok(())
     }
 
     /// Lets peers in by QUIC, where there are relays.
@@ -359,6 +397,9 @@ impl Daemon {
                     self.driver.peer.add_peer(now, torrent, addr);
                 }
             }
+            Done::Watched(look) => self.on_watched(*look),
+            Done::WatchFailed(message) => self.warn(message),
+            Done::ProgramFailed(id, message) => self.warn_of(&id, &message),
             Done::Job(id, step) => self.on_job(&id, step),
         }
     }
@@ -367,8 +408,10 @@ impl Daemon {
     async fn tick(&mut self, sink: &Sink) {
         self.watch_rooms();
         self.keep_rules();
+        self.look_at_watch_folder();
         self.watch_status().await;
         self.mark_moved();
+        supervisor::alive();
         let now = self.driver.now();
         if now >= self.next_save {
             self.next_save = now + SAVE_INTERVAL;

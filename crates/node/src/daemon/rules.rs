@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerage_api::control::{LimitUse, Limits, LimitsPatch};
+use peerage_api::control::{LimitUse, Limits, LimitsPatch, Rates};
 use peerage_api::request::{self, NodeConfig};
 use serde::{Deserialize, Serialize};
 
+use super::schedule::Schedule;
 use super::transfer::After;
 use super::{Daemon, unix_now};
 
@@ -22,6 +23,8 @@ struct Changed {
     upload: Option<u64>,
     download: Option<u64>,
     downloads: Option<u64>,
+    /// Over the schedule, until that changes its mind.
+    alternative: Option<bool>,
 }
 
 /// The rules in force.
@@ -33,10 +36,16 @@ pub(super) struct Rules {
     downloads_max: u64,
     ratio_goal: f64,
     seeding_goal: u64,
+    alternative: [Option<u64>; 2],
+    schedule: Schedule,
+    /// What the schedule says.
+    scheduled: bool,
 }
 
 impl Rules {
     pub fn new(request: &request::Daemon, config: &NodeConfig) -> Self {
+        // It was checked with the configuration.
+        let schedule: Schedule = request.schedule.parse().unwrap_or_default();
         Self {
             changed: Changed::default(),
             unsaved: false,
@@ -45,6 +54,9 @@ impl Rules {
             downloads_max: request.downloads_max.into(),
             ratio_goal: request.ratio_goal,
             seeding_goal: request.seeding_goal,
+            alternative: request.alternative,
+            scheduled: schedule.covers_now(),
+            schedule,
         }
     }
 
@@ -73,9 +85,30 @@ impl Rules {
         changed.or(configured).filter(|limit| *limit > 0)
     }
 
+    /// Whether the alternative limits are in force.
+    pub fn is_alternative(&self) -> bool {
+        self.changed.alternative.unwrap_or(self.scheduled)
+    }
+
+    /// Asks the schedule; whether other limits are in force now. What was said by hand holds until it changes.
+    fn follow_schedule(&mut self, scheduled: bool) -> bool {
+        if scheduled == self.scheduled {
+            return false;
+        }
+        let before = self.is_alternative();
+        self.scheduled = scheduled;
+        self.unsaved |= self.changed.alternative.take().is_some();
+        self.is_alternative() != before
+    }
+
     /// Bytes per second to and from peers.
     pub fn rates(&self) -> (Option<u64>, Option<u64>) {
-        (Self::over(self.changed.upload, self.upload), Self::over(self.changed.download, self.download))
+        let [upload, download] = if self.is_alternative() { self.alternative } else { self.normal_rates() };
+        (upload, download)
+    }
+
+    fn normal_rates(&self) -> [Option<u64>; 2] {
+        [Self::over(self.changed.upload, self.upload), Self::over(self.changed.download, self.download)]
     }
 
     /// Downloads at a time.
@@ -124,6 +157,12 @@ impl Daemon {
         let now = unix_now();
         if self.rules.changed.paused_until.is_some_and(|until| until <= now) {
             self.resume_all();
+        }
+        if !self.rules.schedule.is_empty() {
+            let scheduled = self.rules.schedule.covers_now();
+            if self.rules.follow_schedule(scheduled) {
+                self.apply_rates();
+            }
         }
         let ids: Vec<String> = self.transfers.keys().cloned().collect();
         for id in &ids {
@@ -174,6 +213,7 @@ impl Daemon {
         changed.upload = patch.upload.or(changed.upload);
         changed.download = patch.download.or(changed.download);
         changed.downloads = patch.downloads.or(changed.downloads);
+        changed.alternative = patch.alternative.or(changed.alternative);
         self.rules.unsaved = true;
         self.unsettled = true;
         self.apply_rates();
@@ -181,73 +221,73 @@ impl Daemon {
 
     /// Each limit with what is used of it.
     pub(crate) fn limits(&self) -> Limits {
-        let (upload, download) = self.rules.rates();
+        let [upload, download] = self.rules.normal_rates();
+        let [other_upload, other_download] = self.rules.alternative;
         let changed = &self.rules.changed;
-        let rates = self.board.status().rates;
+        let Rates { up, down } = self.board.status().rates;
         let stats = self.driver.peer.stats();
-        let runtime = |key: &str, changed: bool| {
-            let configured = || self.request.settings.iter().find(|setting| setting.key == key);
-            if changed {
-                "runtime".to_owned()
-            } else {
-                configured().map_or("default".into(), |s| s.origin.clone())
-            }
+        let limit = |key: &str, limit: Option<u64>, used: u64, changed: bool| LimitUse {
+            limit,
+            used,
+            ..self.described(key, changed)
         };
-        let limit =
-            |key: &str, help: &str, unit: &str, limit: Option<u64>, used: u64, changed: bool| LimitUse {
-                key: key.to_owned(),
-                help: help.to_owned(),
-                unit: unit.to_owned(),
-                limit,
-                used,
-                origin: runtime(key, changed),
-            };
         let downloading =
             self.transfers.values().filter(|t| t.run().is_some() && !t.record.complete).count() as u64;
+        let connections = Some(self.config.connections_max as u64);
+        let half_open = Some(self.config.half_open_max as u64);
         Limits {
             limits: vec![
-                limit(
-                    "limits.upload",
-                    "To peers",
-                    "bytes_per_second",
-                    upload,
-                    rates.up,
-                    changed.upload.is_some(),
-                ),
-                limit(
-                    "limits.download",
-                    "From peers",
-                    "bytes_per_second",
-                    download,
-                    rates.down,
-                    changed.download.is_some(),
-                ),
-                limit(
-                    "daemon.downloads",
-                    "Downloads at a time",
-                    "transfers",
-                    self.rules.downloads_max(),
-                    downloading,
-                    changed.downloads.is_some(),
-                ),
-                limit(
-                    "network.connections",
-                    "Open connections",
-                    "connections",
-                    Some(self.config.connections_max as u64),
-                    stats.connections as u64,
-                    false,
-                ),
-                limit(
-                    "network.half_open",
-                    "Connections being opened",
-                    "connections",
-                    Some(self.config.half_open_max as u64),
-                    stats.half_open as u64,
-                    false,
-                ),
+                limit("limits.upload", upload, up, changed.upload.is_some()),
+                limit("limits.download", download, down, changed.download.is_some()),
+                limit("alternative.upload", other_upload, up, false),
+                limit("alternative.download", other_download, down, false),
+                limit("daemon.downloads", self.rules.downloads_max(), downloading, changed.downloads.is_some()),
+                limit("network.connections", connections, stats.connections as u64, false),
+                limit("network.half_open", half_open, stats.half_open as u64, false),
             ],
-            in_force: "normal".to_owned(),
+            in_force: if self.rules.is_alternative() { "alternative" } else { "normal" }.to_owned(),
         }
+    }
+
+    /// A limit without its values; `changed`: while it ran.
+    fn described(&self, key: &str, changed: bool) -> LimitUse {
+        let (help, unit) = match key {
+            "limits.upload" => ("To peers", "bytes_per_second"),
+            "limits.download" => ("From peers", "bytes_per_second"),
+            "alternative.upload" => ("To peers, while the alternative limits are in force", "bytes_per_second"),
+            "alternative.download" => {
+                ("From peers, while the alternative limits are in force", "bytes_per_second")
+            }
+            "daemon.downloads" => ("Downloads at a time", "transfers"),
+            "network.connections" => ("Open connections", "connections"),
+            _ => ("Connections being opened", "connections"),
+        };
+        let configured = self.request.settings.iter().find(|setting| setting.key == key);
+        let origin = match (changed, configured) {
+            (true, _) => "runtime",
+            (false, Some(setting)) => setting.origin.as_str(),
+            (false, None) => "default",
+        };
+        let (help, unit, origin) = (help.to_owned(), unit.to_owned(), origin.to_owned());
+        LimitUse { key: key.to_owned(), help, unit, origin, ..LimitUse::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_by_hand_holds_until_the_schedule_changes_its_mind() {
+        let request =
+            request::Daemon { alternative: [Some(7), None], downloads_max: 1, ..request::Daemon::default() };
+        let mut rules = Rules::new(&request, &NodeConfig { upload_limit: Some(5), ..NodeConfig::default() });
+        assert_eq!(rules.rates(), (Some(5), None));
+        assert!(rules.follow_schedule(true) && rules.rates() == (Some(7), None));
+        rules.changed.alternative = Some(false);
+        assert!(!rules.follow_schedule(true) && rules.rates() == (Some(5), None));
+        assert!(!rules.follow_schedule(false), "it was off already");
+        assert!(rules.take_unsaved() && rules.changed.alternative.is_none());
+        assert!(rules.follow_schedule(true) && rules.is_alternative());
     }
 }

@@ -349,6 +349,10 @@ impl Daemon {
         }
         if newly && let Some(transfer) = self.transfers.get(id) {
             let (name, path) = (transfer.record.name.clone(), transfer.path());
+            let told = self.on_complete.as_ref().map(|program| program.run(&transfer.record, &path));
+            if let Some(Err(why)) = told {
+                self.warn_of(id, why);
+            }
             self.tell(Change::TransferComplete { transfer: id.to_owned(), name, path });
         }
         self.changed(id);

@@ -99,7 +99,7 @@ impl Daemon {
             free_bytes: free_bytes(existing(&self.request.downloads)),
             paused_until: self.rules.paused_until(),
             paused: self.rules.is_paused(),
-            alternative_limits: false,
+            alternative_limits: self.rules.is_alternative(),
             warnings: self.status.warnings.iter().cloned().collect(),
         });
     }

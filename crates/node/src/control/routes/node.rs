@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use peerage_api::control::{Health, Limits, LimitsPatch, Pause, SettingList, Status, SyncReply};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -11,7 +12,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::Shared;
-use super::super::reply::{Answer, Json, Params, Problems};
+use super::super::metrics::MEDIA_TYPE;
+use super::super::reply::{Answer, Json, Params, Problems, Refusal};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
@@ -21,6 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(config))
         .routes(routes!(pause))
         .routes(routes!(resume))
+        .routes(routes!(metrics))
         .routes(routes!(healthz))
         .routes(routes!(livez))
         .routes(routes!(readyz))
@@ -99,6 +102,16 @@ async fn resume(State(shared): State<Arc<Shared>>) -> Answer<StatusCode> {
     });
     resumed.await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Tell a monitoring system how the daemon is doing
+#[utoipa::path(get, path = "/metrics", tag = "node",
+    responses((status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text"), Problems))]
+async fn metrics(State(shared): State<Arc<Shared>>) -> Answer<impl IntoResponse> {
+    let text = shared.metrics.encode().map_err(|_| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "E_METRICS", "a value of the metrics has no text")
+    })?;
+    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text))
 }
 
 fn well() -> Json<Health> {
