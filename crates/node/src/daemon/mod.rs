@@ -43,7 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::driver::{Driver, Who};
 use crate::inbox::Inbox;
 use crate::ops::{Named, printable, ways};
-use crate::{Sink, Stop, control, link, lock};
+use crate::{Boxed, Sink, Stop, control, link, lock};
 use board::Board;
 use catalog::{Catalog, Table};
 pub(crate) use commands::Addition;
@@ -156,38 +156,40 @@ pub(crate) struct Daemon {
 ///
 /// # Errors
 /// Another one runs in the same folders, a port or file cannot be opened.
-pub async fn daemon(
+pub fn daemon(
     request: request::Daemon,
     config: NodeConfig,
     stop: Stop,
     sink: Sink,
-) -> Result<(), Failure> {
-    ways::check(&config)?;
-    let _lock = lock_state(&config.state_dir)?;
-    let listeners = control::listen(&request)?;
-    let (catalog, loaded) = Catalog::open(&config.state_dir)?;
-    let access = control::Access::new(&config.state_dir, &catalog, &loaded)?;
-    let driver = Driver::start(&config, Who::Known)?;
-    ways::tell(&config, &sink);
-    if let Some(error) = driver.udp_failure() {
-        sink(Event::Warning { message: format!("{error}: no uTP and no DHT there") });
-    }
-    let board = Arc::new(Board::new(run_name()?));
-    let (calls, receiver) = mpsc::channel(CALLS_MAX);
-    let handle = Handle { calls, board: Arc::clone(&board) };
-    let mut daemon = Daemon::new(driver, config, request, catalog, board);
-    daemon.load(loaded);
-    daemon.go_online().await;
-    daemon.watch_status().await;
-    daemon.driver.accept_peers();
-    daemon.publish();
-    let ready = daemon.ready(&listeners, &access);
-    let server = control::start(listeners, handle, access, daemon.server_setup())?;
-    sink(ready);
-    daemon.run(receiver, &stop, &sink).await;
-    server.stop();
-    daemon.finish().await;
-    Ok(())
+) -> Boxed<'static, Result<(), Failure>> {
+    Box::pin(async move {
+        ways::check(&config)?;
+        let _lock = lock_state(&config.state_dir)?;
+        let listeners = control::listen(&request)?;
+        let (catalog, loaded) = Catalog::open(&config.state_dir)?;
+        let access = control::Access::new(&config.state_dir, &catalog, &loaded)?;
+        let driver = Driver::start(&config, Who::Known)?;
+        ways::tell(&config, &sink);
+        if let Some(error) = driver.udp_failure() {
+            sink(Event::Warning { message: format!("{error}: no uTP and no DHT there") });
+        }
+        let board = Arc::new(Board::new(run_name()?));
+        let (calls, receiver) = mpsc::channel(CALLS_MAX);
+        let handle = Handle { calls, board: Arc::clone(&board) };
+        let mut daemon = Daemon::new(driver, config, request, catalog, board);
+        daemon.load(loaded);
+        daemon.go_online().await;
+        daemon.watch_status().await;
+        daemon.driver.accept_peers();
+        daemon.publish();
+        let ready = daemon.ready(&listeners, &access);
+        let server = control::start(listeners, handle, access, daemon.server_setup())?;
+        sink(ready);
+        daemon.run(receiver, &stop, &sink).await;
+        server.stop();
+        daemon.finish().await;
+        Ok(())
+    })
 }
 
 /// Holds the lock that says who the daemon of these folders is; the file tells its process.
