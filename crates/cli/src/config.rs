@@ -311,7 +311,11 @@ fn check_rate(text: &str) -> Result<(), String> {
 
 /// A daemon's current folder is nobody's choice.
 fn check_path(text: &str) -> Result<(), String> {
-    if text.is_empty() || Path::new(text).is_absolute() { Ok(()) } else { Err("is not an absolute path".into()) }
+    if text.is_empty() || Path::new(text).is_absolute() {
+        Ok(())
+    } else {
+        Err("is not an absolute path".into())
+    }
 }
 
 fn check_ratio(text: &str) -> Result<(), String> {

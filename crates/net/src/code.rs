@@ -19,6 +19,7 @@ use bip39::Language;
 use peerage_base::Contact;
 use tokio::time::timeout;
 
+use crate::Boxed;
 use crate::identity::Identity;
 use crate::relay::{ProbeError, probe};
 use crate::road::{Quic, QuicConfig, QuicError};
@@ -159,36 +160,40 @@ impl Desk {
     ///
     /// # Errors
     /// No relay can be reached.
-    pub async fn open(relay: &str, code: Code) -> Result<Self, CodeError> {
-        let at = code.at();
-        probe(&at, relay).await?;
-        let quic = bind(&at, relay).await?;
-        match quic.contact().await.relay {
-            Some(_) => Ok(Self { quic, code }),
-            None => Err(CodeError::Lost),
-        }
+    pub fn open<'a>(relay: &'a str, code: Code) -> Boxed<'a, Result<Self, CodeError>> {
+        Box::pin(async move {
+            let at = code.at();
+            probe(&at, relay).await?;
+            let quic = bind(&at, relay).await?;
+            match quic.contact().await.relay {
+                Some(_) => Ok(Self { quic, code }),
+                None => Err(CodeError::Lost),
+            }
+        })
     }
 
     /// Hands the link to the first who knows the words.
     ///
     /// # Errors
     /// Too many wrong guesses, or the relay is gone for good.
-    pub async fn serve(self, link: &str) -> Result<(), CodeError> {
-        let mut wrong = 0;
-        while wrong < GUESSES_MAX {
-            let incoming = self.quic.accept().await.ok_or(CodeError::Lost)?;
-            let Ok(mut greeted) = incoming.open(false).await else { continue };
-            match timeout(EXCHANGE_LIMIT, exchange::give(&mut greeted.stream, &self.code, link)).await {
-                Ok(Ok(())) => {
-                    self.quic.close().await;
-                    return Ok(());
+    pub fn serve<'a>(self, link: &'a str) -> Boxed<'a, Result<(), CodeError>> {
+        Box::pin(async move {
+            let mut wrong = 0;
+            while wrong < GUESSES_MAX {
+                let incoming = self.quic.accept().await.ok_or(CodeError::Lost)?;
+                let Ok(mut greeted) = incoming.open(false).await else { continue };
+                match timeout(EXCHANGE_LIMIT, exchange::give(&mut greeted.stream, &self.code, link)).await {
+                    Ok(Ok(())) => {
+                        self.quic.close().await;
+                        return Ok(());
+                    }
+                    Ok(Err(ExchangeError::WrongWords)) => wrong += 1,
+                    Ok(Err(_)) | Err(_) => {}
                 }
-                Ok(Err(ExchangeError::WrongWords)) => wrong += 1,
-                Ok(Err(_)) | Err(_) => {}
             }
-        }
-        self.quic.close().await;
-        Err(CodeError::Void)
+            self.quic.close().await;
+            Err(CodeError::Void)
+        })
     }
 }
 
@@ -196,21 +201,23 @@ impl Desk {
 ///
 /// # Errors
 /// See [`CodeError`].
-pub async fn fetch(relay: &str, code: &Code) -> Result<String, CodeError> {
-    let mut seed = [0; 32];
-    rand::fill(&mut seed)
-        .map_err(|_| ExchangeError::Io(io::Error::other("the system gives no random numbers")))?;
-    let identity = Identity::from_seed(seed);
-    probe(&identity, relay).await?;
-    let quic = bind(&identity, relay).await?;
-    let at = Contact { relay: Some(relay.to_owned()), ..Contact::new(code.at().id()) };
-    let dialled = timeout(DIAL_LIMIT, quic.dial(&at)).await;
-    let mut greeted =
-        dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(CodeError::Nobody)?;
-    let link = timeout(EXCHANGE_LIMIT, exchange::take(&mut greeted.stream, code)).await;
-    let link = link.unwrap_or(Err(ExchangeError::Io(io::ErrorKind::TimedOut.into())));
-    quic.close().await;
-    Ok(link?)
+pub fn fetch<'a>(relay: &'a str, code: &'a Code) -> Boxed<'a, Result<String, CodeError>> {
+    Box::pin(async move {
+        let mut seed = [0; 32];
+        rand::fill(&mut seed)
+            .map_err(|_| ExchangeError::Io(io::Error::other("the system gives no random numbers")))?;
+        let identity = Identity::from_seed(seed);
+        probe(&identity, relay).await?;
+        let quic = bind(&identity, relay).await?;
+        let at = Contact { relay: Some(relay.to_owned()), ..Contact::new(code.at().id()) };
+        let dialled = timeout(DIAL_LIMIT, quic.dial(&at)).await;
+        let mut greeted =
+            dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(CodeError::Nobody)?;
+        let link = timeout(EXCHANGE_LIMIT, exchange::take(&mut greeted.stream, code)).await;
+        let link = link.unwrap_or(Err(ExchangeError::Io(io::ErrorKind::TimedOut.into())));
+        quic.close().await;
+        Ok(link?)
+    })
 }
 
 async fn bind(identity: &Identity, relay: &str) -> Result<Quic, QuicError> {

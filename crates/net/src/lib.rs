@@ -32,5 +32,11 @@ pub mod udp;
 pub mod utp;
 pub mod web_seed;
 
+use std::pin::Pin;
+
+/// Work under way, boxed. What an `async fn` does is compiled anew by each crate that awaits it, with all that it
+/// awaits in turn; in a box it is compiled here, once. Worth it where much lies behind a call: QUIC, HTTP, relays.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 #[cfg(test)]
 mod testing;

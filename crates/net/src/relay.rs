@@ -28,6 +28,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 pub use access::{ALLOWED_MAX, BadList, Guests};
 pub use probe::{ProbeError, probe};
 
+use crate::Boxed;
 use crate::identity::Identity;
 use crate::road::tls;
 
@@ -189,37 +190,40 @@ impl Relay {
     ///
     /// # Errors
     /// See [`RelayError`].
-    pub async fn serve(
-        identity: &Identity,
+    pub fn serve<'a>(
+        identity: &'a Identity,
         addr: SocketAddr,
         rate: std::num::NonZeroU32,
         guests: Guests,
-    ) -> Result<Self, RelayError> {
-        let wrong = |error: &dyn std::fmt::Display| RelayError::Certificate(error.to_string());
-        let secret = PrivatePkcs8KeyDer::from(tls::pkcs8(identity));
-        let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&secret, &rcgen::PKCS_ED25519)
+    ) -> Boxed<'a, Result<Self, RelayError>> {
+        Box::pin(async move {
+            let wrong = |error: &dyn std::fmt::Display| RelayError::Certificate(error.to_string());
+            let secret = PrivatePkcs8KeyDer::from(tls::pkcs8(identity));
+            let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&secret, &rcgen::PKCS_ED25519)
+                .map_err(|e| wrong(&e))?;
+            let params =
+                rcgen::CertificateParams::new(vec!["relay.invalid".to_owned()]).map_err(|e| wrong(&e))?;
+            let certificate = params.self_signed(&pair).map_err(|e| wrong(&e))?;
+            let server_config = rustls::ServerConfig::builder_with_provider(Arc::new(
+                rustls::crypto::aws_lc_rs::default_provider(),
+            ))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|e| wrong(&e))?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], secret.into())
             .map_err(|e| wrong(&e))?;
-        let params =
-            rcgen::CertificateParams::new(vec!["relay.invalid".to_owned()]).map_err(|e| wrong(&e))?;
-        let certificate = params.self_signed(&pair).map_err(|e| wrong(&e))?;
-        let server_config = rustls::ServerConfig::builder_with_provider(Arc::new(
-            rustls::crypto::aws_lc_rs::default_provider(),
-        ))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|e| wrong(&e))?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], secret.into())
-        .map_err(|e| wrong(&e))?;
-        let mut relay = RelayConfig::new((addr.ip(), 0));
-        relay.limits.client_rx = Some(ClientRateLimit::new(rate));
-        relay.access = Arc::new(guests);
-        relay.tls = Some(TlsConfig::new(addr, CertConfig::Manual { server_config }));
-        let mut config = ServerConfig::default();
-        config.relay = Some(relay);
-        config.quic = Some(QuicConfig::new(addr));
-        let server =
-            Server::spawn(config).await.map_err(|error| RelayError::Listen(addr, format!("{error:#}")))?;
-        Ok(Self { server, key: identity.id() })
+            let mut relay = RelayConfig::new((addr.ip(), 0));
+            relay.limits.client_rx = Some(ClientRateLimit::new(rate));
+            relay.access = Arc::new(guests);
+            relay.tls = Some(TlsConfig::new(addr, CertConfig::Manual { server_config }));
+            let mut config = ServerConfig::default();
+            config.relay = Some(relay);
+            config.quic = Some(QuicConfig::new(addr));
+            let server = Server::spawn(config)
+                .await
+                .map_err(|error| RelayError::Listen(addr, format!("{error:#}")))?;
+            Ok(Self { server, key: identity.id() })
+        })
     }
 
     /// Where it listens.
@@ -235,8 +239,10 @@ impl Relay {
     }
 
     /// Ends it in good order.
-    pub async fn close(self) {
-        let _ = self.server.shutdown().await;
+    pub fn close(self) -> Boxed<'static, ()> {
+        Box::pin(async move {
+            let _ = self.server.shutdown().await;
+        })
     }
 }
 

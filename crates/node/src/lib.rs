@@ -24,6 +24,7 @@ mod names;
 mod ops;
 mod stop;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use daemon::{check_schedule, daemon};
@@ -38,3 +39,6 @@ pub use stop::Stop;
 /// Takes events for the user. Called from the node's thread, and while hashing from others; must not
 /// block for long.
 pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Work under way, boxed, so that it is compiled here once, and not by each program that awaits it.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;

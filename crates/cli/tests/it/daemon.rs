@@ -40,7 +40,8 @@ impl Daemon {
 
     /// Starts it by this command, which may carry settings already.
     pub(crate) fn start_by(mut command: Command) -> Self {
-        let home = PathBuf::from(command.get_envs().find(|(name, _)| *name == "PEERAGE_HOME").unwrap().1.unwrap());
+        let home =
+            PathBuf::from(command.get_envs().find(|(name, _)| *name == "PEERAGE_HOME").unwrap().1.unwrap());
         let mut process = command
             .args(["daemon", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--json", "--dht", "off"])
             .args(["--allow-local", "--port-mapping", "off", "--set", "daemon.upload="])

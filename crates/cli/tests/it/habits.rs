@@ -32,7 +32,10 @@ fn what_is_put_into_the_watch_folder_is_fetched_and_a_program_is_told() {
     let (watch, told) = (dir.path().join("watch"), dir.path().join("told"));
     std::fs::create_dir(&watch).unwrap();
     let program = dir.path().join("program");
-    let text = format!("#!/bin/sh\nprintf '%s %s %s' \"$PEERAGE_NAME\" \"$PEERAGE_PATH\" \"$PEERAGE_BYTES\" > {0}.new && mv {0}.new {0}\n", told.display());
+    let text = format!(
+        "#!/bin/sh\nprintf '%s %s %s' \"$PEERAGE_NAME\" \"$PEERAGE_PATH\" \"$PEERAGE_BYTES\" > {0}.new && mv {0}.new {0}\n",
+        told.display()
+    );
     std::fs::write(&program, text).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
     let a = Daemon::start(&dir.path().join("a"));
@@ -122,7 +125,11 @@ fn metrics_are_told_to_those_with_a_token() {
     assert_eq!(daemon.raw("GET", "/metrics", &host, "").0, 401);
     assert_eq!(daemon.raw("GET", "/nothing/12345", &daemon.head(), "").0, 404);
     let (status, head, body) = daemon.raw("GET", "/metrics", &daemon.head(), "");
-    assert!(status == 200 && head.to_lowercase().contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(
+        status == 200
+            && head.to_lowercase().contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{head}"
+    );
     assert!(body.contains("peerage_transfers{state=\"seeding\"} 0\n"), "{body}");
     assert!(body.contains("route=\"/metrics\",method=\"GET\",status=\"401\"} 1"), "{body}");
     assert!(!body.contains("12345"), "paths that somebody made up are no labels");

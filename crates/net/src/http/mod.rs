@@ -19,7 +19,7 @@ pub use error::Error;
 pub use hyper::{HeaderMap, StatusCode, header};
 pub use url::Url;
 
-use crate::{dns::Resolver, egress::Egress, guard::Policy};
+use crate::{Boxed, dns::Resolver, egress::Egress, guard::Policy};
 use std::{net::SocketAddr, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -148,28 +148,30 @@ impl Client {
 
     /// Sends `request`, follows redirects, and returns the answer once its headers are here. The
     /// body is read from [`Response::body`].
-    pub async fn get(&self, request: &Request) -> Result<Response, Error> {
-        let config = &self.0.config;
-        let deadline = Instant::now() + request.timeout.unwrap_or(config.total_timeout);
-        let mut hop = redirect::Hop::first(&request.url)?;
-        for _ in 0..=config.redirects_max {
-            let found = timeout_at(deadline, self.hop(&hop, request)).await;
-            let (addr, lease, response) = found.map_err(|_| Error::Timeout("the whole request"))??;
-            let (parts, incoming) = response.into_parts();
-            if let Some(location) = redirect::location(parts.status, &parts.headers) {
-                hop = hop.follow(location, addr)?;
-                continue;
+    pub fn get<'a>(&'a self, request: &'a Request) -> Boxed<'a, Result<Response, Error>> {
+        Box::pin(async move {
+            let config = &self.0.config;
+            let deadline = Instant::now() + request.timeout.unwrap_or(config.total_timeout);
+            let mut hop = redirect::Hop::first(&request.url)?;
+            for _ in 0..=config.redirects_max {
+                let found = timeout_at(deadline, self.hop(&hop, request)).await;
+                let (addr, lease, response) = found.map_err(|_| Error::Timeout("the whole request"))??;
+                let (parts, incoming) = response.into_parts();
+                if let Some(location) = redirect::location(parts.status, &parts.headers) {
+                    hop = hop.follow(location, addr)?;
+                    continue;
+                }
+                let limits = body::Limits {
+                    bytes_max: request.body_bytes_max,
+                    idle_timeout: config.idle_timeout,
+                    deadline,
+                };
+                let body = Body::new(incoming, &parts.headers, limits, lease)?;
+                let url = hop.into_url();
+                return Ok(Response { status: parts.status, headers: parts.headers, url, addr, body });
             }
-            let limits = body::Limits {
-                bytes_max: request.body_bytes_max,
-                idle_timeout: config.idle_timeout,
-                deadline,
-            };
-            let body = Body::new(incoming, &parts.headers, limits, lease)?;
-            let url = hop.into_url();
-            return Ok(Response { status: parts.status, headers: parts.headers, url, addr, body });
-        }
-        Err(Error::TooManyRedirects(config.redirects_max))
+            Err(Error::TooManyRedirects(config.redirects_max))
+        })
     }
 
     /// One request and the headers of its answer, on a kept connection or a new one.

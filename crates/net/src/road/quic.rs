@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::greet::Greeted;
 use super::stream::Stream;
 use super::tls;
+use crate::Boxed;
 use crate::identity::Identity;
 use crate::relay::{Pins, RelayAddr};
 
@@ -105,75 +106,81 @@ impl Quic {
     ///
     /// # Errors
     /// No socket, or a malformed relay.
-    pub async fn bind(identity: &Identity, ways: &QuicConfig) -> Result<Self, QuicError> {
-        let QuicConfig { addr, ref relays, relayed_only } = *ways;
-        let pins = Pins::default();
-        let mut configs = Vec::new();
-        for relay in relays {
-            configs.push(config(relay.parse()?, &pins, relayed_only)?);
-        }
-        let transport = QuicTransportConfig::builder()
-            .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-            .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-            .send_window(u64::from(CONNECTION_WINDOW))
-            .build();
-        let mut builder = Endpoint::builder(presets::Empty)
-            .crypto_provider(Arc::new(provider()))
-            .secret_key(SecretKey::from_bytes(identity.seed()))
-            .alpns(vec![ALPN.to_vec()])
-            .transport_config(transport)
-            .ca_tls_config(pins.trust())
-            .relay_mode(RelayMode::Custom(configs.into_iter().collect()));
-        if relayed_only {
-            builder = builder.clear_ip_transports();
-        } else if let Some(addr) = addr.filter(|addr| !addr.is_unspecified()) {
-            builder = builder.clear_ip_transports();
-            builder = builder.bind_addr(SocketAddr::new(addr, 0)).map_err(bind_error)?;
-        }
-        let endpoint = builder.bind().await.map_err(bind_error)?;
-        Ok(Self { endpoint, relayed_only, pins, id: identity.id() })
+    pub fn bind<'a>(identity: &'a Identity, ways: &'a QuicConfig) -> Boxed<'a, Result<Self, QuicError>> {
+        Box::pin(async move {
+            let QuicConfig { addr, ref relays, relayed_only } = *ways;
+            let pins = Pins::default();
+            let mut configs = Vec::new();
+            for relay in relays {
+                configs.push(config(relay.parse()?, &pins, relayed_only)?);
+            }
+            let transport = QuicTransportConfig::builder()
+                .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+                .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+                .send_window(u64::from(CONNECTION_WINDOW))
+                .build();
+            let mut builder = Endpoint::builder(presets::Empty)
+                .crypto_provider(Arc::new(provider()))
+                .secret_key(SecretKey::from_bytes(identity.seed()))
+                .alpns(vec![ALPN.to_vec()])
+                .transport_config(transport)
+                .ca_tls_config(pins.trust())
+                .relay_mode(RelayMode::Custom(configs.into_iter().collect()));
+            if relayed_only {
+                builder = builder.clear_ip_transports();
+            } else if let Some(addr) = addr.filter(|addr| !addr.is_unspecified()) {
+                builder = builder.clear_ip_transports();
+                builder = builder.bind_addr(SocketAddr::new(addr, 0)).map_err(bind_error)?;
+            }
+            let endpoint = builder.bind().await.map_err(bind_error)?;
+            Ok(Self { endpoint, relayed_only, pins, id: identity.id() })
+        })
     }
 
     /// How others reach this node: its addresses, and its relay once it is connected to one.
-    pub async fn contact(&self) -> Contact {
-        let relays = !self.pins.is_empty();
-        if relays {
-            let _ = tokio::time::timeout(ONLINE_LIMIT, self.endpoint.online()).await;
-        }
-        let addr = self.endpoint.addr();
-        // One may have been chosen, and not let us in. One that is slow will be there by the time it is needed.
-        let chosen = addr.relay_urls().next().filter(|_| self.denial().is_none());
-        let relay = chosen.map(|url| self.pins.full(url));
-        Contact { udp: addr.ip_addrs().copied().collect(), relay, ..Contact::new(self.id) }
+    pub fn contact(&self) -> Boxed<'_, Contact> {
+        Box::pin(async move {
+            let relays = !self.pins.is_empty();
+            if relays {
+                let _ = tokio::time::timeout(ONLINE_LIMIT, self.endpoint.online()).await;
+            }
+            let addr = self.endpoint.addr();
+            // One may have been chosen, and not let us in. One that is slow will be there by the time it is needed.
+            let chosen = addr.relay_urls().next().filter(|_| self.denial().is_none());
+            let relay = chosen.map(|url| self.pins.full(url));
+            Contact { udp: addr.ip_addrs().copied().collect(), relay, ..Contact::new(self.id) }
+        })
     }
 
     /// Opens a connection and a stream to a peer, and proves who is at either end.
     ///
     /// # Errors
     /// Nobody answers, or somebody else.
-    pub async fn dial(&self, contact: &Contact) -> io::Result<Greeted> {
-        let id = EndpointId::from_bytes(&contact.id.0).map_err(io::Error::other)?;
-        let direct = contact.udp.iter().filter(|_| !self.relayed_only);
-        let mut addr = EndpointAddr::new(id).with_addrs(direct.map(|addr| TransportAddr::Ip(*addr)));
-        if let Some(relay) = &contact.relay {
-            let relay: RelayAddr = relay.parse().map_err(io::Error::other)?;
-            let config = config(relay, &self.pins, self.relayed_only).map_err(io::Error::other)?;
-            addr = addr.with_relay_url(config.url.clone());
-            // From the relay we learn our own address, without which no hole is punched.
-            self.endpoint.insert_relay(config.url.clone(), Arc::new(config)).await;
-        }
-        let open = async {
-            let connection = self.endpoint.connect(addr, ALPN).await.map_err(io::Error::other)?;
-            let (sink, source) = connection.open_bi().await?;
-            Ok::<_, io::Error>(QuicStream { connection, source, sink })
-        };
-        let hopeless = contact.udp.is_empty() || self.relayed_only;
-        tokio::select! {
-            opened = tokio::time::timeout(OPEN_LIMIT, open) => greeted(opened??),
-            denial = self.denied(), if hopeless => {
-                Err(io::Error::new(io::ErrorKind::PermissionDenied, denial))
+    pub fn dial<'a>(&'a self, contact: &'a Contact) -> Boxed<'a, io::Result<Greeted>> {
+        Box::pin(async move {
+            let id = EndpointId::from_bytes(&contact.id.0).map_err(io::Error::other)?;
+            let direct = contact.udp.iter().filter(|_| !self.relayed_only);
+            let mut addr = EndpointAddr::new(id).with_addrs(direct.map(|addr| TransportAddr::Ip(*addr)));
+            if let Some(relay) = &contact.relay {
+                let relay: RelayAddr = relay.parse().map_err(io::Error::other)?;
+                let config = config(relay, &self.pins, self.relayed_only).map_err(io::Error::other)?;
+                addr = addr.with_relay_url(config.url.clone());
+                // From the relay we learn our own address, without which no hole is punched.
+                self.endpoint.insert_relay(config.url.clone(), Arc::new(config)).await;
             }
-        }
+            let open = async {
+                let connection = self.endpoint.connect(addr, ALPN).await.map_err(io::Error::other)?;
+                let (sink, source) = connection.open_bi().await?;
+                Ok::<_, io::Error>(QuicStream { connection, source, sink })
+            };
+            let hopeless = contact.udp.is_empty() || self.relayed_only;
+            tokio::select! {
+                opened = tokio::time::timeout(OPEN_LIMIT, open) => greeted(opened??),
+                denial = self.denied(), if hopeless => {
+                    Err(io::Error::new(io::ErrorKind::PermissionDenied, denial))
+                }
+            }
+        })
     }
 
     /// Waits until a relay does not let us in.
@@ -212,8 +219,10 @@ impl Quic {
     }
 
     /// Says goodbye to all.
-    pub async fn close(&self) {
-        let _ = tokio::time::timeout(CLOSE_LIMIT, self.endpoint.close()).await;
+    pub fn close(&self) -> Boxed<'_, ()> {
+        Box::pin(async move {
+            let _ = tokio::time::timeout(CLOSE_LIMIT, self.endpoint.close()).await;
+        })
     }
 }
 
@@ -229,17 +238,20 @@ impl QuicIncoming {
     ///
     /// # Errors
     /// The peer closes, or takes too long.
-    pub async fn open(self, prove_address: bool) -> io::Result<Greeted> {
-        if prove_address && !self.0.remote_addr_validated() {
-            self.0.retry().map_err(io::Error::other)?;
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        let open = async {
-            let connection = self.0.accept().map_err(io::Error::other)?.await.map_err(io::Error::other)?;
-            let (sink, source) = connection.accept_bi().await?;
-            Ok::<_, io::Error>(QuicStream { connection, source, sink })
-        };
-        greeted(tokio::time::timeout(OPEN_LIMIT, open).await??)
+    pub fn open(self, prove_address: bool) -> Boxed<'static, io::Result<Greeted>> {
+        Box::pin(async move {
+            if prove_address && !self.0.remote_addr_validated() {
+                self.0.retry().map_err(io::Error::other)?;
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            let open = async {
+                let connection =
+                    self.0.accept().map_err(io::Error::other)?.await.map_err(io::Error::other)?;
+                let (sink, source) = connection.accept_bi().await?;
+                Ok::<_, io::Error>(QuicStream { connection, source, sink })
+            };
+            greeted(tokio::time::timeout(OPEN_LIMIT, open).await??)
+        })
     }
 }
 

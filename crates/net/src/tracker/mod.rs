@@ -11,7 +11,7 @@ mod udp;
 pub use peerage_wire::tracker::{AnnounceReply, AnnounceRequest, Event, ScrapeEntry, http::Retry};
 
 use crate::{
-    dns,
+    Boxed, dns,
     http::{self, StatusCode, header},
 };
 use peerage_base::{Rng, limits::TRACKER_REPLY_BYTES_MAX};
@@ -133,24 +133,30 @@ impl Client {
     }
 
     /// Announces at `url`.
-    pub async fn announce(&self, url: &str, request: &AnnounceRequest) -> Result<AnnounceReply, Error> {
-        let stops = request.event == Event::Stopped;
-        match scheme(url)? {
-            Scheme::Http => {
-                let timeout = if stops { self.config.stopped_timeout } else { self.config.timeout };
-                let url = wire::append_query(url, &wire::announce_query(request));
-                let (status, body) = self.fetch(url, timeout).await?;
-                read(status, wire::parse_announce_reply(&body))
-            }
-            Scheme::Udp => {
-                let asked = self.udp_ask(url, udp::Ask::Announce(request));
-                let limit = if stops { self.config.stopped_timeout } else { Duration::MAX };
-                match tokio::time::timeout(limit, asked).await.map_err(|_| Error::Timeout)?? {
-                    udp::Answer::Announce(reply) => Ok(reply),
-                    udp::Answer::Scrape(_) => Err(Error::Timeout),
+    pub fn announce<'a>(
+        &'a self,
+        url: &'a str,
+        request: &'a AnnounceRequest,
+    ) -> Boxed<'a, Result<AnnounceReply, Error>> {
+        Box::pin(async move {
+            let stops = request.event == Event::Stopped;
+            match scheme(url)? {
+                Scheme::Http => {
+                    let timeout = if stops { self.config.stopped_timeout } else { self.config.timeout };
+                    let url = wire::append_query(url, &wire::announce_query(request));
+                    let (status, body) = self.fetch(url, timeout).await?;
+                    read(status, wire::parse_announce_reply(&body))
+                }
+                Scheme::Udp => {
+                    let asked = self.udp_ask(url, udp::Ask::Announce(request));
+                    let limit = if stops { self.config.stopped_timeout } else { Duration::MAX };
+                    match tokio::time::timeout(limit, asked).await.map_err(|_| Error::Timeout)?? {
+                        udp::Answer::Announce(reply) => Ok(reply),
+                        udp::Answer::Scrape(_) => Err(Error::Timeout),
+                    }
                 }
             }
-        }
+        })
     }
 
     /// Asks at `url` (the one for announces) for the numbers of swarms, at most

@@ -123,7 +123,12 @@ fn node(page: &mut Page<'_>, status: &Status) -> fmt::Result {
     page.gauge("peerage_warnings", "Warnings that are shown", None, status.warnings.len() as u64)?;
     if let Some(dht) = &status.dht {
         page.gauge("peerage_dht_routing_table_nodes", "Nodes in the DHT's tables", None, dht.nodes)?;
-        page.gauge("peerage_dht_torrents", "Torrents of which peers are kept for others", None, dht.torrents)?;
+        page.gauge(
+            "peerage_dht_torrents",
+            "Torrents of which peers are kept for others",
+            None,
+            dht.torrents,
+        )?;
         page.gauge("peerage_dht_items", "Items that are kept for others", None, dht.items)?;
         if let Some(nodes) = dht.network_about {
             page.gauge("peerage_dht_network_nodes", "About how many nodes the DHT has", None, nodes)?;

@@ -47,7 +47,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::driver::{Driver, Who};
 use crate::inbox::Inbox;
 use crate::ops::{Named, printable, ways};
-use crate::{Sink, Stop, control, link, lock};
+use crate::{Boxed, Sink, Stop, control, link, lock};
 use board::Board;
 use catalog::{Catalog, Table};
 pub(crate) use commands::Addition;
@@ -168,41 +168,43 @@ pub(crate) struct Daemon {
 ///
 /// # Errors
 /// Another one runs in the same folders, a port or file cannot be opened.
-pub async fn daemon(
+pub fn daemon(
     request: request::Daemon,
     config: NodeConfig,
     stop: Stop,
     sink: Sink,
-) -> Result<(), Failure> {
-    ways::check(&config)?;
-    let _lock = lock_state(&config.state_dir)?;
-    let listeners = control::listen(&request)?;
-    let (catalog, loaded) = Catalog::open(&config.state_dir)?;
-    let access = control::Access::new(&config.state_dir, &catalog, &loaded)?;
-    let driver = Driver::start(&config, Who::Known)?;
-    ways::tell(&config, &sink);
-    if let Some(error) = driver.udp_failure() {
-        sink(Event::Warning { message: format!("{error}: no uTP and no DHT there") });
-    }
-    let board = Arc::new(Board::new(run_name()?));
-    let (calls, receiver) = mpsc::channel(CALLS_MAX);
-    let handle = Handle { calls, board: Arc::clone(&board) };
-    let mut daemon = Daemon::new(driver, config, request, catalog, board);
-    daemon.load(loaded);
-    daemon.take_habits()?;
-    daemon.go_online().await;
-    daemon.watch_status().await;
-    daemon.driver.accept_peers();
-    daemon.publish();
-    let ready = daemon.ready(&listeners, &access);
-    let server = control::start(listeners, handle, access, daemon.server_setup())?;
-    sink(ready);
-    supervisor::ready();
-    daemon.run(receiver, &stop, &sink).await;
-    supervisor::stopping();
-    server.stop();
-    daemon.finish().await;
-    Ok(())
+) -> Boxed<'static, Result<(), Failure>> {
+    Box::pin(async move {
+        ways::check(&config)?;
+        let _lock = lock_state(&config.state_dir)?;
+        let listeners = control::listen(&request)?;
+        let (catalog, loaded) = Catalog::open(&config.state_dir)?;
+        let access = control::Access::new(&config.state_dir, &catalog, &loaded)?;
+        let driver = Driver::start(&config, Who::Known)?;
+        ways::tell(&config, &sink);
+        if let Some(error) = driver.udp_failure() {
+            sink(Event::Warning { message: format!("{error}: no uTP and no DHT there") });
+        }
+        let board = Arc::new(Board::new(run_name()?));
+        let (calls, receiver) = mpsc::channel(CALLS_MAX);
+        let handle = Handle { calls, board: Arc::clone(&board) };
+        let mut daemon = Daemon::new(driver, config, request, catalog, board);
+        daemon.load(loaded);
+        daemon.take_habits()?;
+        daemon.go_online().await;
+        daemon.watch_status().await;
+        daemon.driver.accept_peers();
+        daemon.publish();
+        let ready = daemon.ready(&listeners, &access);
+        let server = control::start(listeners, handle, access, daemon.server_setup())?;
+        sink(ready);
+        supervisor::ready();
+        daemon.run(receiver, &stop, &sink).await;
+        supervisor::stopping();
+        server.stop();
+        daemon.finish().await;
+        Ok(())
+    })
 }
 
 /// Holds the lock that says who the daemon of these folders is; the file tells its process.
@@ -306,7 +308,11 @@ impl Daemon {
         if let Some(program) = self.request.on_complete.clone() {
             let started = on_complete::OnComplete::start(program, self.inbox.clone());
             self.on_complete = Some(started.map_err(|error| {
-                Failure::new(ExitCode::Unclassified, "E_SYSTEM", format!("the system gives no thread: {error}"))
+                Failure::new(
+                    ExitCode::Unclassified,
+                    "E_SYSTEM",
+                    format!("the system gives no thread: {error}"),
+                )
             })?);
         }
         Ok(())

@@ -241,7 +241,12 @@ impl Daemon {
                 limit("limits.download", download, down, changed.download.is_some()),
                 limit("alternative.upload", other_upload, up, false),
                 limit("alternative.download", other_download, down, false),
-                limit("daemon.downloads", self.rules.downloads_max(), downloading, changed.downloads.is_some()),
+                limit(
+                    "daemon.downloads",
+                    self.rules.downloads_max(),
+                    downloading,
+                    changed.downloads.is_some(),
+                ),
                 limit("network.connections", connections, stats.connections as u64, false),
                 limit("network.half_open", half_open, stats.half_open as u64, false),
             ],
@@ -254,7 +259,9 @@ impl Daemon {
         let (help, unit) = match key {
             "limits.upload" => ("To peers", "bytes_per_second"),
             "limits.download" => ("From peers", "bytes_per_second"),
-            "alternative.upload" => ("To peers, while the alternative limits are in force", "bytes_per_second"),
+            "alternative.upload" => {
+                ("To peers, while the alternative limits are in force", "bytes_per_second")
+            }
             "alternative.download" => {
                 ("From peers, while the alternative limits are in force", "bytes_per_second")
             }

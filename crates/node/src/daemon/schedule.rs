@@ -98,7 +98,8 @@ fn days_of(text: &str) -> Option<[bool; 7]> {
 /// `08:00`; `24:00` is the end of a day.
 fn minute(text: &str) -> Option<u16> {
     let (hours, minutes) = text.trim().split_once(':')?;
-    let two = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u16>().ok())?;
+    let two =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u16>().ok())?;
     let (hours, minutes) = (two(hours)?, two(minutes)?);
     let whole = hours.checked_mul(60)?.checked_add(minutes)?;
     (minutes < 60 && whole <= MINUTES_OF_DAY).then_some(whole)

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::io_failure;
 use super::source::{self, Source};
 use crate::dht::{Answer, Dht, Lookup, Status};
-use crate::{Stop, identity};
+use crate::{Boxed, Stop, identity};
 
 /// How long the first node may take to answer.
 const JOIN_LIMIT: Duration = Duration::from_secs(15);
@@ -40,157 +40,176 @@ const ANSWERS_MAX: usize = 2_048;
 ///
 /// # Errors
 /// Nobody answers, or `stop` came first.
-pub async fn dht_status(config: NodeConfig, stop: Stop) -> Result<DhtStatus, Failure> {
-    brief(&config, &stop, async |node| {
-        node.join().await?;
-        let status = node.fill().await?;
-        Ok(status_reply(&status, &node.listen))
+pub fn dht_status(config: NodeConfig, stop: Stop) -> Boxed<'static, Result<DhtStatus, Failure>> {
+    Box::pin(async move {
+        brief(&config, &stop, async |node| {
+            node.join().await?;
+            let status = node.fill().await?;
+            Ok(status_reply(&status, &node.listen))
+        })
+        .await
     })
-    .await
 }
 
 /// The peers of what a link, an infohash or a torrent file names, and the nodes closest to it.
 ///
 /// # Errors
 /// The key is none, nobody answers, or `stop` came first.
-pub async fn dht_lookup(key: &str, config: NodeConfig, stop: Stop) -> Result<DhtLookup, Failure> {
-    let hashes = match source::open_known(key)? {
-        Source::Torrent(metainfo) => metainfo.info.hashes,
-        Source::Magnet(magnet) => magnet.hashes,
-    };
-    let key = Key(hashes.primary());
-    brief(&config, &stop, async |node| {
-        node.join().await?;
-        let (answers, report) = node.look(Lookup::Scrape(key)).await?;
-        let peers = answers.iter().filter_map(|answer| match answer {
-            Answer::Peers(addrs) => Some(addrs),
-            _ => None,
-        });
-        let mut peers: Vec<SocketAddr> = peers.flatten().copied().collect();
-        peers.sort_unstable();
-        peers.dedup();
-        Ok(DhtLookup {
-            schema_version: SCHEMA_VERSION,
-            key: key.to_string(),
-            peers: peers.iter().map(ToString::to_string).collect(),
-            seeds_about: report.swarm.map(|(seeds, _)| seeds.round() as u64),
-            others_about: report.swarm.map(|(_, others)| others.round() as u64),
-            asked: report.asked,
-            seconds: report.took.as_secs_f64(),
-            first_seconds: report.first.map(|first| first.as_secs_f64()),
-            crowded: report.crowded,
-            closest: report
-                .closest
-                .iter()
-                .map(|node| DhtNode { id: node.id.to_string(), addr: node.addr.to_string() })
-                .collect(),
+pub fn dht_lookup<'a>(key: &'a str, config: NodeConfig, stop: Stop) -> Boxed<'a, Result<DhtLookup, Failure>> {
+    Box::pin(async move {
+        let hashes = match source::open_known(key)? {
+            Source::Torrent(metainfo) => metainfo.info.hashes,
+            Source::Magnet(magnet) => magnet.hashes,
+        };
+        let key = Key(hashes.primary());
+        brief(&config, &stop, async |node| {
+            node.join().await?;
+            let (answers, report) = node.look(Lookup::Scrape(key)).await?;
+            let peers = answers.iter().filter_map(|answer| match answer {
+                Answer::Peers(addrs) => Some(addrs),
+                _ => None,
+            });
+            let mut peers: Vec<SocketAddr> = peers.flatten().copied().collect();
+            peers.sort_unstable();
+            peers.dedup();
+            Ok(DhtLookup {
+                schema_version: SCHEMA_VERSION,
+                key: key.to_string(),
+                peers: peers.iter().map(ToString::to_string).collect(),
+                seeds_about: report.swarm.map(|(seeds, _)| seeds.round() as u64),
+                others_about: report.swarm.map(|(_, others)| others.round() as u64),
+                asked: report.asked,
+                seconds: report.took.as_secs_f64(),
+                first_seconds: report.first.map(|first| first.as_secs_f64()),
+                crowded: report.crowded,
+                closest: report
+                    .closest
+                    .iter()
+                    .map(|node| DhtNode { id: node.id.to_string(), addr: node.addr.to_string() })
+                    .collect(),
+            })
         })
+        .await
     })
-    .await
 }
 
 /// Stores a text: under its hash, or under a key, as a newer version of what is there.
 ///
 /// # Errors
 /// It is too long, the key file is none, nobody stores it, or `stop` came first.
-pub async fn dht_put(request: DhtPut, config: NodeConfig, stop: Stop) -> Result<DhtStored, Failure> {
-    let mut value = Encoder::new();
-    value.bytes(request.value.as_bytes());
-    let value = value.finish();
-    let salt = request.salt.as_bytes();
-    let unsigned = Item::new(value.clone(), None, salt.to_vec());
-    unsigned.map_err(|error| Failure::new(ExitCode::Usage, "E_ITEM", error.to_string()))?;
-    let key = request.key.as_deref().map(open_key).transpose()?;
-    brief(&config, &stop, async |node| {
-        node.join().await?;
-        let signed = match &key {
-            None => None,
-            Some(identity) => {
-                let target = Item::mutable_target(&identity.id().0, salt);
-                let (known, _) = node.get(target, salt).await?;
-                let seq = request.seq.unwrap_or_else(|| known.map_or(1, |item| item.seq().saturating_add(1)));
-                let signature = identity.sign(&Item::signed_bytes(salt, seq, &value));
-                Some(Signed { key: identity.id().0, seq, signature })
+pub fn dht_put(
+    request: DhtPut,
+    config: NodeConfig,
+    stop: Stop,
+) -> Boxed<'static, Result<DhtStored, Failure>> {
+    Box::pin(async move {
+        let mut value = Encoder::new();
+        value.bytes(request.value.as_bytes());
+        let value = value.finish();
+        let salt = request.salt.as_bytes();
+        let unsigned = Item::new(value.clone(), None, salt.to_vec());
+        unsigned.map_err(|error| Failure::new(ExitCode::Usage, "E_ITEM", error.to_string()))?;
+        let key = request.key.as_deref().map(open_key).transpose()?;
+        brief(&config, &stop, async |node| {
+            node.join().await?;
+            let signed = match &key {
+                None => None,
+                Some(identity) => {
+                    let target = Item::mutable_target(&identity.id().0, salt);
+                    let (known, _) = node.get(target, salt).await?;
+                    let seq =
+                        request.seq.unwrap_or_else(|| known.map_or(1, |item| item.seq().saturating_add(1)));
+                    let signature = identity.sign(&Item::signed_bytes(salt, seq, &value));
+                    Some(Signed { key: identity.id().0, seq, signature })
+                }
+            };
+            let salt = if signed.is_some() { salt.to_vec() } else { Vec::new() };
+            let item = Item::new(value.clone(), signed, salt)
+                .map_err(|error| Failure::new(ExitCode::Usage, "E_ITEM", error.to_string()))?;
+            let (_, report) = node.look(Lookup::Put(item.clone())).await?;
+            if report.stored == 0 {
+                return Err(refused(&report));
             }
-        };
-        let salt = if signed.is_some() { salt.to_vec() } else { Vec::new() };
-        let item = Item::new(value.clone(), signed, salt)
-            .map_err(|error| Failure::new(ExitCode::Usage, "E_ITEM", error.to_string()))?;
-        let (_, report) = node.look(Lookup::Put(item.clone())).await?;
-        if report.stored == 0 {
-            return Err(refused(&report));
-        }
-        Ok(DhtStored {
-            schema_version: SCHEMA_VERSION,
-            target: item.target().to_string(),
-            public_key: signed.map(|signed| data_encoding::HEXLOWER.encode(&signed.key)),
-            seq: signed.map(|signed| signed.seq),
-            stored: report.stored,
-            asked: report.asked,
-            seconds: report.took.as_secs_f64(),
+            Ok(DhtStored {
+                schema_version: SCHEMA_VERSION,
+                target: item.target().to_string(),
+                public_key: signed.map(|signed| data_encoding::HEXLOWER.encode(&signed.key)),
+                seq: signed.map(|signed| signed.seq),
+                stored: report.stored,
+                asked: report.asked,
+                seconds: report.took.as_secs_f64(),
+            })
         })
+        .await
     })
-    .await
 }
 
 /// Reads what is stored under a hash, or under a public key.
 ///
 /// # Errors
 /// The target is none, nobody has it, nobody answers, or `stop` came first.
-pub async fn dht_get(request: DhtGet, config: NodeConfig, stop: Stop) -> Result<DhtItem, Failure> {
-    let target = target(&request)?;
-    brief(&config, &stop, async |node| {
-        node.join().await?;
-        let (item, report) = node.get(target, request.salt.as_bytes()).await?;
-        let Some(item) = item else {
-            let message = format!("nothing is stored there (asked {} nodes)", report.asked);
-            return Err(Failure::new(ExitCode::NotFound, "E_NO_ITEM", message)
-                .hint("what nobody renews is forgotten after two hours; a salt makes another place"));
-        };
-        Ok(DhtItem {
-            schema_version: SCHEMA_VERSION,
-            target: target.to_string(),
-            text: text_of(item.value()),
-            bencoded: data_encoding::HEXLOWER.encode(item.value()),
-            public_key: item.signed().map(|signed| data_encoding::HEXLOWER.encode(&signed.key)),
-            seq: item.signed().map(|signed| signed.seq),
-            asked: report.asked,
-            seconds: report.took.as_secs_f64(),
+pub fn dht_get(request: DhtGet, config: NodeConfig, stop: Stop) -> Boxed<'static, Result<DhtItem, Failure>> {
+    Box::pin(async move {
+        let target = target(&request)?;
+        brief(&config, &stop, async |node| {
+            node.join().await?;
+            let (item, report) = node.get(target, request.salt.as_bytes()).await?;
+            let Some(item) = item else {
+                let message = format!("nothing is stored there (asked {} nodes)", report.asked);
+                return Err(Failure::new(ExitCode::NotFound, "E_NO_ITEM", message)
+                    .hint("what nobody renews is forgotten after two hours; a salt makes another place"));
+            };
+            Ok(DhtItem {
+                schema_version: SCHEMA_VERSION,
+                target: target.to_string(),
+                text: text_of(item.value()),
+                bencoded: data_encoding::HEXLOWER.encode(item.value()),
+                public_key: item.signed().map(|signed| data_encoding::HEXLOWER.encode(&signed.key)),
+                seq: item.signed().map(|signed| signed.seq),
+                asked: report.asked,
+                seconds: report.took.as_secs_f64(),
+            })
         })
+        .await
     })
-    .await
 }
 
 /// Asks one node whether it is there.
 ///
 /// # Errors
 /// The address leads nowhere, the node does not answer, or `stop` came first.
-pub async fn dht_ping(addr: &str, config: NodeConfig, stop: Stop) -> Result<DhtPing, Failure> {
-    let name = addr.to_owned();
-    let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await;
-    let Ok(Ok(addrs)) = found else {
-        return Err(Failure::new(ExitCode::NotFound, "E_NOT_FOUND", format!("{addr} leads nowhere")));
-    };
-    // No other node is needed.
-    let config = NodeConfig { bootstrap: Vec::new(), ..config };
-    brief(&config, &stop, async |node| {
-        let reached = |to: &&SocketAddr| node.listen.iter().any(|own| own.is_ipv4() == to.is_ipv4());
-        let Some(to) = addrs.iter().find(reached).copied() else {
-            return Err(Failure::new(ExitCode::Unreachable, "E_UNREACHABLE", "no socket of its family"));
+pub fn dht_ping<'a>(addr: &'a str, config: NodeConfig, stop: Stop) -> Boxed<'a, Result<DhtPing, Failure>> {
+    Box::pin(async move {
+        let name = addr.to_owned();
+        let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await;
+        let Ok(Ok(addrs)) = found else {
+            return Err(Failure::new(ExitCode::NotFound, "E_NOT_FOUND", format!("{addr} leads nowhere")));
         };
-        let (_, report) = node.look(Lookup::Ping(to)).await?;
-        let Some(answered) = report.closest.first().filter(|_| report.found) else {
-            return Err(Failure::new(ExitCode::Unreachable, "E_NO_ANSWER", format!("{to} does not answer"))
+        // No other node is needed.
+        let config = NodeConfig { bootstrap: Vec::new(), ..config };
+        brief(&config, &stop, async |node| {
+            let reached = |to: &&SocketAddr| node.listen.iter().any(|own| own.is_ipv4() == to.is_ipv4());
+            let Some(to) = addrs.iter().find(reached).copied() else {
+                return Err(Failure::new(ExitCode::Unreachable, "E_UNREACHABLE", "no socket of its family"));
+            };
+            let (_, report) = node.look(Lookup::Ping(to)).await?;
+            let Some(answered) = report.closest.first().filter(|_| report.found) else {
+                return Err(Failure::new(
+                    ExitCode::Unreachable,
+                    "E_NO_ANSWER",
+                    format!("{to} does not answer"),
+                )
                 .hint("is a node of the DHT there, and does UDP get through?"));
-        };
-        Ok(DhtPing {
-            schema_version: SCHEMA_VERSION,
-            addr: to.to_string(),
-            node_id: answered.id.to_string(),
-            rtt_ms: report.took.as_secs_f64() * 1000.0,
+            };
+            Ok(DhtPing {
+                schema_version: SCHEMA_VERSION,
+                addr: to.to_string(),
+                node_id: answered.id.to_string(),
+                rtt_ms: report.took.as_secs_f64() * 1000.0,
+            })
         })
+        .await
     })
-    .await
 }
 
 /// A node's state in the types of the API.

@@ -5,6 +5,7 @@
 mod network;
 mod relay;
 
+use crate::Boxed;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,18 +23,20 @@ const CLOCK: std::ops::Range<u64> = 1_795_000_000..4_102_444_800;
 
 /// Runs every check. `downloads`: where downloads go. Takes seconds, mostly for routers and servers that
 /// do not answer.
-pub async fn doctor(config: &NodeConfig, downloads: &Path) -> Vec<Check> {
-    let mut checks = vec![
-        network::port(config),
-        descriptors(config),
-        folder("state", &config.state_dir, STATE_BYTES_MIN),
-        folder("downloads", downloads, DOWNLOAD_BYTES_MIN),
-        clock(SystemTime::now()),
-        network::ipv6(),
-    ];
-    checks.extend(network::interface(config));
-    checks.extend(network::outside(config).await);
-    checks
+pub fn doctor<'a>(config: &'a NodeConfig, downloads: &'a Path) -> Boxed<'a, Vec<Check>> {
+    Box::pin(async move {
+        let mut checks = vec![
+            network::port(config),
+            descriptors(config),
+            folder("state", &config.state_dir, STATE_BYTES_MIN),
+            folder("downloads", downloads, DOWNLOAD_BYTES_MIN),
+            clock(SystemTime::now()),
+            network::ipv6(),
+        ];
+        checks.extend(network::interface(config));
+        checks.extend(network::outside(config).await);
+        checks
+    })
 }
 
 fn descriptors(config: &NodeConfig) -> Check {

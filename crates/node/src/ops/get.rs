@@ -22,7 +22,7 @@ use super::source::{self, Source};
 use super::stdout::Writer;
 use super::{Outcome, code, io_failure, names, ways};
 use crate::driver::{News, Torrent, Who};
-use crate::{Sink, Stop};
+use crate::{Boxed, Sink, Stop};
 
 /// How often a download that waits for room on the disk looks again.
 const ROOM_INTERVAL: Duration = Duration::from_secs(2);
@@ -34,25 +34,32 @@ const ROOM_MIN: u64 = 4 * 1024 * 1024;
 /// # Errors
 /// The link is wrong, nobody has it, time ran out, something else stands where it should go, the disk
 /// fails.
-pub async fn get(mut request: Get, config: NodeConfig, stop: Stop, sink: Sink) -> Result<Outcome, Failure> {
-    if let Some(link) = code::resolve(&request.link, &config, &stop, request.timeout).await? {
-        // A code is for one use: what goes on later needs the link.
-        request.resume_command = request.resume_command.replacen(&request.link, &format!("'{link}'"), 1);
-        request.link = link;
-    }
-    // Those go on with the newest: the command stays as it is.
-    if let Some(link) = names::resolve(&request.link, &config, &stop).await? {
-        request.link = link;
-    }
-    let who = if request.known { Who::Known } else { Who::Anyone };
-    let mut session = Session::start(&config, who, sink, stop)?;
-    let result = Download::run(&mut session, &request).await;
-    if matches!(result, Ok(Outcome::Interrupted)) {
-        let (done, total) = (session.done(), session.wanted);
-        session.tell(Event::Interrupted { resume: request.resume_command.clone(), done, total });
-    }
-    session.finish().await;
-    result
+pub fn get(
+    mut request: Get,
+    config: NodeConfig,
+    stop: Stop,
+    sink: Sink,
+) -> Boxed<'static, Result<Outcome, Failure>> {
+    Box::pin(async move {
+        if let Some(link) = code::resolve(&request.link, &config, &stop, request.timeout).await? {
+            // A code is for one use: what goes on later needs the link.
+            request.resume_command = request.resume_command.replacen(&request.link, &format!("'{link}'"), 1);
+            request.link = link;
+        }
+        // Those go on with the newest: the command stays as it is.
+        if let Some(link) = names::resolve(&request.link, &config, &stop).await? {
+            request.link = link;
+        }
+        let who = if request.known { Who::Known } else { Who::Anyone };
+        let mut session = Session::start(&config, who, sink, stop)?;
+        let result = Download::run(&mut session, &request).await;
+        if matches!(result, Ok(Outcome::Interrupted)) {
+            let (done, total) = (session.done(), session.wanted);
+            session.tell(Event::Interrupted { resume: request.resume_command.clone(), done, total });
+        }
+        session.finish().await;
+        result
+    })
 }
 
 /// A download under way.

@@ -10,7 +10,7 @@ use peerage_api::request;
 use peerage_net::relay::{Guests, Relay, RelayAddr, RelayError};
 
 use crate::driver::StartError;
-use crate::{Sink, Stop, identity, link};
+use crate::{Boxed, Sink, Stop, identity, link};
 
 /// The port where nothing else is asked for: the one that iroh's relays have for address discovery.
 const PORT: u16 = 7842;
@@ -19,26 +19,29 @@ const PORT: u16 = 7842;
 ///
 /// # Errors
 /// The port cannot be opened, the list of peers cannot be read, or the key not be kept.
-pub async fn relay(
-    request: &request::Relay,
-    state_dir: &Path,
+pub fn relay<'a>(
+    request: &'a request::Relay,
+    state_dir: &'a Path,
     stop: Stop,
     sink: Sink,
-) -> Result<(), Failure> {
-    let identity = identity::kept(state_dir).map_err(StartError::from)?;
-    let guests = match &request.allow {
-        Some(file) => listed(file, &sink)?,
-        None => Guests::default(),
-    };
-    let addr = request.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT));
-    let relay = Relay::serve(&identity, addr, request.rate, guests).await.map_err(|error| failure(&error))?;
-    let bound = relay.addr().unwrap_or(addr);
-    let reachable = link::reachable(&[bound]);
-    let urls = reachable.iter().map(|addr| format!("https://{addr}#{}", relay.key())).collect();
-    sink(Event::RelayReady { urls });
-    stop.requested().await;
-    relay.close().await;
-    Ok(())
+) -> Boxed<'a, Result<(), Failure>> {
+    Box::pin(async move {
+        let identity = identity::kept(state_dir).map_err(StartError::from)?;
+        let guests = match &request.allow {
+            Some(file) => listed(file, &sink)?,
+            None => Guests::default(),
+        };
+        let addr = request.listen.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT));
+        let relay =
+            Relay::serve(&identity, addr, request.rate, guests).await.map_err(|error| failure(&error))?;
+        let bound = relay.addr().unwrap_or(addr);
+        let reachable = link::reachable(&[bound]);
+        let urls = reachable.iter().map(|addr| format!("https://{addr}#{}", relay.key())).collect();
+        sink(Event::RelayReady { urls });
+        stop.requested().await;
+        relay.close().await;
+        Ok(())
+    })
 }
 
 /// Those of a file; of others the user is told, once each.

@@ -22,7 +22,7 @@ use super::session::{Opened, Session, add_failure, resolve};
 use super::source::{TORRENT_HINT, read_torrent};
 use super::ways;
 use crate::driver::{Torrent, Who};
-use crate::{Sink, Stop, link};
+use crate::{Boxed, Sink, Stop, link};
 
 /// How long a name may take to be published before the share goes on without.
 const PUBLISH_LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
@@ -32,16 +32,23 @@ const PUBLISH_LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
 /// # Errors
 /// The paths cannot be read or are not what the torrent describes, the port cannot be opened, or `stop`
 /// came before there was a link.
-pub async fn share(request: Share, config: NodeConfig, stop: Stop, sink: Sink) -> Result<(), Failure> {
-    ways::check(&config)?;
-    ways::check_share(&config)?;
-    let publisher = request.publish.as_deref().map(|name| Publisher::open(name, &config)).transpose()?;
-    let offer = if request.code { Some(Offer::open(&config).await?) } else { None };
-    let prepared = prepare(&request, &stop, &sink).await?;
-    let mut session = Session::start(&config, Who::Known, sink, stop)?;
-    let result = serve(&mut session, &request, prepared, offer, publisher).await;
-    session.finish().await;
-    result
+pub fn share(
+    request: Share,
+    config: NodeConfig,
+    stop: Stop,
+    sink: Sink,
+) -> Boxed<'static, Result<(), Failure>> {
+    Box::pin(async move {
+        ways::check(&config)?;
+        ways::check_share(&config)?;
+        let publisher = request.publish.as_deref().map(|name| Publisher::open(name, &config)).transpose()?;
+        let offer = if request.code { Some(Offer::open(&config).await?) } else { None };
+        let prepared = prepare(&request, &stop, &sink).await?;
+        let mut session = Session::start(&config, Who::Known, sink, stop)?;
+        let result = serve(&mut session, &request, prepared, offer, publisher).await;
+        session.finish().await;
+        result
+    })
 }
 
 /// A torrent and where its files are.

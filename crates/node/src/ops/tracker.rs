@@ -8,7 +8,7 @@ use peerage_api::Event;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_net::tracker_server::{Config, Server};
 
-use crate::{Sink, Stop, link};
+use crate::{Boxed, Sink, Stop, link};
 
 /// The port where nothing else is asked for.
 const PORT: u16 = 6969;
@@ -18,36 +18,38 @@ const PORT: u16 = 6969;
 ///
 /// # Errors
 /// The port cannot be opened.
-pub async fn tracker(
+pub fn tracker(
     listen: Option<SocketAddr>,
     interval: Duration,
     stop: Stop,
     sink: Sink,
-) -> Result<(), Failure> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret)
-        .map_err(|error| Failure::new(ExitCode::Unclassified, "E_SYSTEM", error.to_string()))?;
-    let start = |listen| Server::start(Config { interval, ..Config::new(listen, secret) });
-    let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), PORT);
-    let server = match (listen, start(listen.unwrap_or(any)).await) {
-        // The machine has no IPv6. A port that is in use is the user's to choose again.
-        (None, Err(error)) if error.kind() != io::ErrorKind::AddrInUse => {
-            start(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT)).await
-        }
-        (_, started) => started,
-    };
-    let server = server.map_err(|error| {
-        let message = format!("cannot listen on {}: {error}", listen.unwrap_or(any));
-        super::listen_failure(error.kind(), message)
-    })?;
-    let addr = link::reachable(&families(server.addr())).first().copied().unwrap_or(server.addr());
-    sink(Event::TrackerReady {
-        http: format!("http://{addr}/announce"),
-        udp: format!("udp://{addr}/announce"),
-    });
-    stop.requested().await;
-    server.stop().await;
-    Ok(())
+) -> Boxed<'static, Result<(), Failure>> {
+    Box::pin(async move {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret)
+            .map_err(|error| Failure::new(ExitCode::Unclassified, "E_SYSTEM", error.to_string()))?;
+        let start = |listen| Server::start(Config { interval, ..Config::new(listen, secret) });
+        let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), PORT);
+        let server = match (listen, start(listen.unwrap_or(any)).await) {
+            // The machine has no IPv6. A port that is in use is the user's to choose again.
+            (None, Err(error)) if error.kind() != io::ErrorKind::AddrInUse => {
+                start(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT)).await
+            }
+            (_, started) => started,
+        };
+        let server = server.map_err(|error| {
+            let message = format!("cannot listen on {}: {error}", listen.unwrap_or(any));
+            super::listen_failure(error.kind(), message)
+        })?;
+        let addr = link::reachable(&families(server.addr())).first().copied().unwrap_or(server.addr());
+        sink(Event::TrackerReady {
+            http: format!("http://{addr}/announce"),
+            udp: format!("udp://{addr}/announce"),
+        });
+        stop.requested().await;
+        server.stop().await;
+        Ok(())
+    })
 }
 
 /// Whether `url` names a tracker that announces can go to. What users write is held to it; what strangers

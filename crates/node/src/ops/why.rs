@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::session::{Session, printable, resolve};
 use super::source::{self, Source};
 use crate::driver::{News, Who};
-use crate::{Sink, Stop};
+use crate::{Boxed, Sink, Stop};
 use record::Record;
 
 /// How often it looks.
@@ -34,23 +34,29 @@ const QUIET: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The link cannot be read, or what it names is no good torrent; the port cannot be opened.
-pub async fn why(request: request::Why, mut config: NodeConfig, stop: Stop) -> Result<Why, Failure> {
-    // Nobody waits for the router here, and what it would open is closed at once.
-    config.port_mapping = false;
-    let warnings: Arc<Mutex<Vec<String>>> = Arc::default();
-    let heard = Arc::clone(&warnings);
-    let sink: Sink = Arc::new(move |event| {
-        if let Event::Warning { message } = event {
-            heard.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-        }
-    });
-    let who = if request.known { Who::Known } else { Who::Anyone };
-    let mut session = Session::start(&config, who, sink, stop)?;
-    let result = Look::run(&mut session, &request).await;
-    session.finish().await;
-    let mut why = result?;
-    why.warnings.append(&mut warnings.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(why)
+pub fn why(
+    request: request::Why,
+    mut config: NodeConfig,
+    stop: Stop,
+) -> Boxed<'static, Result<Why, Failure>> {
+    Box::pin(async move {
+        // Nobody waits for the router here, and what it would open is closed at once.
+        config.port_mapping = false;
+        let warnings: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = Arc::clone(&warnings);
+        let sink: Sink = Arc::new(move |event| {
+            if let Event::Warning { message } = event {
+                heard.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+            }
+        });
+        let who = if request.known { Who::Known } else { Who::Anyone };
+        let mut session = Session::start(&config, who, sink, stop)?;
+        let result = Look::run(&mut session, &request).await;
+        session.finish().await;
+        let mut why = result?;
+        why.warnings.append(&mut warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(why)
+    })
 }
 
 /// A look under way.
