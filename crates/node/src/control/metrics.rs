@@ -29,7 +29,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 type RequestLabels = [(&'static str, String); 3];
 
 /// What is counted, and where the rest is read.
-pub(super) struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
 }

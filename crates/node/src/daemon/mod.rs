@@ -267,7 +267,7 @@ impl Daemon {
     ) -> Self {
         let now = driver.now();
         Self {
-            rules: rules::Rules::new(&request, &config),
+            rules: rules::Rules::new(&request, [config.upload_limit, config.download_limit]),
             driver,
             config,
             request,

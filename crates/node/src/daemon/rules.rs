@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use peerage_api::control::{LimitUse, Limits, LimitsPatch, Rates};
-use peerage_api::request::{self, NodeConfig};
+use peerage_api::request;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::Schedule;
@@ -43,14 +43,16 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub fn new(request: &request::Daemon, config: &NodeConfig) -> Self {
+    /// `rates`: bytes per second to and from peers.
+    pub fn new(request: &request::Daemon, rates: [Option<u64>; 2]) -> Self {
+        let [upload, download] = rates;
         // It was checked with the configuration.
         let schedule: Schedule = request.schedule.parse().unwrap_or_default();
         Self {
             changed: Changed::default(),
             unsaved: false,
-            upload: config.upload_limit,
-            download: config.download_limit,
+            upload,
+            download,
             downloads_max: request.downloads_max.into(),
             ratio_goal: request.ratio_goal,
             seeding_goal: request.seeding_goal,
@@ -288,7 +290,7 @@ mod tests {
     fn what_is_said_by_hand_holds_until_the_schedule_changes_its_mind() {
         let request =
             request::Daemon { alternative: [Some(7), None], downloads_max: 1, ..request::Daemon::default() };
-        let mut rules = Rules::new(&request, &NodeConfig { upload_limit: Some(5), ..NodeConfig::default() });
+        let mut rules = Rules::new(&request, [Some(5), None]);
         assert_eq!(rules.rates(), (Some(5), None));
         assert!(rules.follow_schedule(true) && rules.rates() == (Some(7), None));
         rules.changed.alternative = Some(false);
