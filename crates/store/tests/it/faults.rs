@@ -76,7 +76,7 @@ struct Life {
 /// Lives, and is killed so long after its start, or after its check.
 fn live(dir: &Path, kill_after: Option<Duration>, at_work: bool) -> Life {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "killed_process", "--nocapture", "--test-threads=1"])
+        .args(["--ignored", "--exact", "faults::killed_process", "--nocapture", "--test-threads=1"])
         .env("PEERAGE_KILL_DIR", dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -293,7 +293,7 @@ fn process_with_few_descriptors() {
 fn few_descriptors_are_enough() {
     let temp = tempfile::tempdir().unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "process_with_few_descriptors", "--nocapture"])
+        .args(["--ignored", "--exact", "faults::process_with_few_descriptors", "--nocapture"])
         .env("PEERAGE_FEW_DIR", temp.path().join("content"))
         .output()
         .unwrap();
