@@ -558,16 +558,21 @@ pub enum LabCommand {
         options: LabRun,
     },
     /// Draw faults at random, over whole peers, and check that nothing breaks; exits with 8 when something does
-    SwarmTest {
-        /// From this seed on, up to but without that one
-        #[arg(long, value_name = "A..B", default_value = "0..20", value_parser = parse_seeds)]
-        seeds: std::ops::Range<u64>,
-    },
+    SwarmTest(SwarmTest),
     /// Run published experiments again: prints a page with their numbers and ours
     Reproduce {
         /// Nodes, instead of the papers' numbers
         #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
         nodes: usize,
+    },
+    /// Walk through the kinds of peer-to-peer network, with a live run of each
+    Tour {
+        /// Where all chance comes from: the same seed gives the same runs
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        seed: u64,
+        /// Write the walk as a page, with pictures, into this folder
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
     /// List the scenarios and the protocols
     List,
@@ -577,6 +582,26 @@ pub enum LabCommand {
         #[arg(value_name = "PROTOCOL")]
         protocol: String,
     },
+}
+
+/// `peerage lab swarm-test`.
+#[derive(Clone, Debug, Args)]
+pub struct SwarmTest {
+    /// From this seed on, up to but without that one
+    #[arg(long, value_name = "A..B", default_value = "0..20", value_parser = parse_seeds)]
+    pub seeds: std::ops::Range<u64>,
+    /// Run the plan in this file instead, as `--out` writes it
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    pub plan: Option<PathBuf>,
+    /// Run so many seeds at a time [default: the machine's cores]
+    #[arg(long, value_name = "NUMBER")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// Give all simulated disks a bug, to see that it is found: unchecked-pieces, rotten-disk or lost-jobs
+    #[arg(long, value_name = "BUG", value_parser = parse_bug)]
+    pub planted_bug: Option<peerage_lab::random::Bug>,
+    /// Write each seed that fails, made as small as possible, into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Options of a run in the lab.
@@ -622,7 +647,15 @@ pub(crate) fn parse_seed(text: &str) -> Result<String, String> {
 
 fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
     let range = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
-    range.filter(|range| !range.is_empty()).ok_or_else(|| "is not a range of seeds such as 0..100".to_owned())
+    // Plans are TOML, whose numbers have a sign.
+    let fits = |range: &std::ops::Range<u64>| !range.is_empty() && range.end <= i64::MAX as u64;
+    range.filter(fits).ok_or_else(|| "is not a range of seeds such as 0..100".to_owned())
+}
+
+fn parse_bug(text: &str) -> Result<peerage_lab::random::Bug, String> {
+    let bugs = peerage_lab::random::Bug::ALL;
+    let known = bugs.iter().find(|(name, _)| *name == text).map(|(_, bug)| *bug);
+    known.ok_or_else(|| format!("is none of {}", bugs.map(|(name, _)| name).join(", ")))
 }
 
 /// A peer: where it is, or who it is and where, as links name it (`x.pg`).

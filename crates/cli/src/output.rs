@@ -52,12 +52,21 @@ impl Output {
         write_stdout(&text)
     }
 
+    /// Whether results are JSON documents.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints text that is a result in itself.
     ///
     /// # Errors
     /// stdout is closed.
     pub fn text(&self, text: &str) -> io::Result<()> {
-        write_stdout(text)
+        match &self.bar {
+            Some(bar) => bar.suspend(|| write_stdout(text)),
+            None => write_stdout(text),
+        }
     }
 
     /// Shows an event. A closed stdout is not an error here: a share goes on when its reader leaves.
@@ -188,17 +197,22 @@ impl Output {
             "at {:.1} s, {} events, {} of {} searches",
             progress.at_s, progress.events, progress.searched, progress.searches
         );
+        self.working(progress.phase, share, &detail);
+    }
+
+    /// Shows how much of some work is done, on stderr.
+    pub fn working(&mut self, what: &str, share: f64, detail: &str) {
         let percent = (share.clamp(0.0, 1.0) * 100.0) as u64;
         if let Some(bar) = &self.bar {
             bar.set_style(style("{msg} [{bar:24}] {prefix}"));
             bar.set_length(100);
             bar.set_position(percent);
-            bar.set_prefix(detail);
-            bar.set_message(progress.phase);
+            bar.set_prefix(detail.to_owned());
+            bar.set_message(what.to_owned());
         } else if self.last_plain.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL) {
             let first = self.last_plain.replace(Instant::now()).is_none();
             if !first {
-                self.say(&format!("{} {percent} % {detail}", progress.phase));
+                self.say(&format!("{what} {percent} % {detail}"));
             }
         }
     }

@@ -18,6 +18,7 @@ scenarios![
     "kademlia-liars",
     "kademlia-partition",
     "mainline",
+    "central",
     "chord",
     "chord-churn",
     "pastry",

@@ -26,6 +26,7 @@ pub mod reproduction;
 pub mod run;
 pub mod scenario;
 pub mod sim;
+pub mod tour;
 pub mod trace;
 pub mod wheel;
 pub mod workload;

@@ -15,6 +15,7 @@
 //! still count. `success` must be judged by ground truth where an attacker could lie: [`Context::is_online`],
 //! [`Context::is_honest`] are there for that, and for nothing else.
 
+pub mod central;
 pub mod chord;
 pub mod flooding;
 pub mod gia;
@@ -124,6 +125,7 @@ const fn entry<P: Protocol>(info: &'static Info) -> Entry {
 
 /// The protocols.
 pub const PROTOCOLS: &[Entry] = &[
+    entry::<central::Central>(&central::INFO),
     entry::<kademlia::Kademlia>(&kademlia::INFO),
     entry::<mainline::Mainline>(&mainline::INFO),
     entry::<chord::Adapter>(&chord::INFO),

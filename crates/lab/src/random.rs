@@ -5,20 +5,45 @@
 //! safety is checked: whoever says that it is complete has exactly the content, and no honest node bans another.
 //! Then the faults end, and liveness is checked: every honest node completes.
 //!
-//! The feature `planted-bug` puts a bug into the swarm machine which this must find.
+//! What a seed draws is a [`Plan`], which stands in a file as well; [`shrink`] makes a plan that fails smaller.
+//! [`Bug`]s can be planted, to see that this finds them.
+//!
+//! **Where to start.** [`run`].
 
-use peerage_base::{Duration, Rng};
-use peerage_content::metainfo::Version;
-use peerage_peer::sim::{Behaviour, Content, How, Lie, Net, NodeId, NodeSpec};
+mod plan;
+mod shrink;
+
+pub use peerage_peer::sim::Bug;
+pub use plan::{Does, Pieces, Plan, PlanError, PlannedNode};
+pub use shrink::{SHRINK_RUNS_MAX, shrink};
+
+use peerage_base::Duration;
+use peerage_peer::sim::{Content, How, Net, NodeId};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How long it takes at most, in virtual time, until all are complete after the faults.
 const HEAL: Duration = Duration::from_secs(1200);
 
-/// What a seed drew, and how it went.
+/// Safety is checked in this rhythm, in virtual time.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Events between two looks at whether to go on.
+const TURN: u32 = 1 << 12;
+
+/// How a run of a plan ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Everything held.
+    Passed(Passed),
+    /// Something did not.
+    Violated(Violation),
+    /// It was stopped before its end.
+    Stopped,
+}
+
+/// A run in which everything held.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Passed {
-    /// What was drawn.
-    pub drawn: String,
     /// Hash over everything that was delivered.
     pub trace: u64,
     /// Events handled.
@@ -27,172 +52,184 @@ pub struct Passed {
     pub virtual_s: f64,
 }
 
-/// A seed under which something does not hold.
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invariant {
+    /// Whoever says that it is complete has exactly the content.
+    Content,
+    /// No honest node bans another.
+    Bans,
+    /// All honest nodes complete when the faults are over.
+    Completion,
+    /// Nothing panics.
+    Panic,
+}
+
+impl Invariant {
+    /// As machines read it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Bans => "bans",
+            Self::Completion => "completion",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+/// Something that did not hold.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("seed {seed}: {what} ({drawn})")]
+#[error("{what}")]
 pub struct Violation {
-    /// The seed.
-    pub seed: u64,
-    /// What was drawn.
-    pub drawn: String,
-    /// What does not hold.
+    /// Which of the things that must.
+    pub invariant: Invariant,
+    /// What happened.
     pub what: String,
 }
 
+/// Why a run ended before its end.
+enum End {
+    Violated(Violation),
+    Stopped,
+}
+
+fn violated(invariant: Invariant, what: String) -> End {
+    End::Violated(Violation { invariant, what })
+}
+
+/// Runs a plan, with a bug in all disks where one is planted. `go_on` is asked many times a second.
+pub fn run(plan: &Plan, bug: Option<Bug>, go_on: &mut dyn FnMut() -> bool) -> Outcome {
+    // A machine that panics is a finding like any other: its seed must be told.
+    let result = catch_unwind(AssertUnwindSafe(|| Test::new(plan, bug).run(go_on)));
+    match result {
+        Ok(Ok(passed)) => Outcome::Passed(passed),
+        Ok(Err(End::Violated(violation))) => Outcome::Violated(violation),
+        Ok(Err(End::Stopped)) => Outcome::Stopped,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            let what = format!("a panic: {}", text.unwrap_or_else(|| "without a message".to_owned()));
+            Outcome::Violated(Violation { invariant: Invariant::Panic, what })
+        }
+    }
+}
+
 /// The network under test.
-struct Test {
+struct Test<'a> {
+    plan: &'a Plan,
     net: Net,
-    rng: Rng,
     content: Content,
-    /// Honest nodes that have everything.
-    seeds: Vec<NodeId>,
-    liars: Vec<NodeId>,
-    /// Honest nodes that fetch and are there.
-    leechers: Vec<NodeId>,
-    /// Honest nodes, those that vanished included.
-    honest: Vec<NodeId>,
-    drawn: String,
+    /// By the plan's nodes: the network's, once they have come.
+    ids: Vec<Option<NodeId>>,
+    /// Events until the next look at whether to go on.
+    turn: u32,
 }
 
-/// Runs the scenario of a seed.
-///
-/// # Errors
-/// What does not hold.
-pub fn run(seed: u64) -> Result<Passed, Violation> {
-    let mut test = Test::draw(seed);
-    let violation = |test: &Test, what: String| Violation { seed, drawn: test.drawn.clone(), what };
-    let spans = 5 + test.rng.below(40);
-    for _ in 0..spans {
-        test.disturb();
-        test.net.run_for(Duration::from_millis(200 + test.rng.below(2800)));
-        test.safe().map_err(|what| violation(&test, what))?;
-    }
-    test.heal();
-    let leechers = test.leechers.clone();
-    let done = test.net.run_until_done(HEAL, &leechers);
-    test.safe().map_err(|what| violation(&test, what))?;
-    let missing = leechers.iter().filter(|id| test.net.done_at(**id).is_none()).count();
-    if !done {
-        let what = format!(
-            "{missing} of {} nodes are not complete {} s after the faults",
-            leechers.len(),
-            HEAL.as_secs()
-        );
-        return Err(violation(&test, what));
-    }
-    let (trace, events) = (test.net.trace(), test.net.steps());
-    Ok(Passed { drawn: test.drawn, trace, events, virtual_s: test.net.now().as_secs_f64() })
-}
-
-impl Test {
-    fn draw(seed: u64) -> Self {
-        let mut rng = Rng::from_number(seed ^ 0x5EED_0000_0000_0000);
-        let mut net = Net::new(seed);
-        let version = [Version::V1, Version::Hybrid, Version::V2][rng.index(3)];
-        let lens: Vec<usize> = (0..1 + rng.index(3)).map(|_| 1 + rng.index(1_500_000)).collect();
-        let piece_len = 16_384 << rng.below(4);
-        let content = Content::with(seed, &lens, piece_len, version);
-        let (mut seeds, mut liars) = (Vec::new(), Vec::new());
-        for _ in 0..1 + rng.index(3) {
-            let id = net.add(spec(&mut rng));
-            net.share_tracked(id, &content);
-            seeds.push(id);
+impl<'a> Test<'a> {
+    fn new(plan: &'a Plan, bug: Option<Bug>) -> Self {
+        let mut net = Net::new(plan.seed);
+        if let Some(bug) = bug {
+            net.plant(bug);
         }
-        for _ in 0..rng.index(4) {
-            let id = net.add(NodeSpec { behaviour: liar(&mut rng), ..spec(&mut rng) });
-            net.share_tracked(id, &content);
-            liars.push(id);
-        }
-        let drawn = format!(
-            "{version:?}, {} bytes in pieces of {piece_len}, {} seeds, {} liars",
-            content.len(),
-            seeds.len(),
-            liars.len()
-        );
-        let honest = seeds.clone();
-        let mut test = Self { net, rng, content, seeds, liars, leechers: Vec::new(), honest, drawn };
-        for _ in 0..2 + test.rng.index(7) {
-            test.join();
-        }
-        test
+        Self { plan, net, content: plan.content(), ids: vec![None; plan.nodes.len()], turn: TURN }
     }
 
-    /// An honest node comes: new, or with a part of the data.
-    fn join(&mut self) {
-        let id = self.net.add(spec(&mut self.rng));
-        match self.rng.below(4) {
-            0 => {
-                let share = self.rng.unit();
-                self.net.resume_tracked(id, &self.content, share);
-            }
-            1 => {
-                self.net.fetch(id, &self.content, How::Torrent, &[], true);
-            }
-            _ => {
-                self.net.fetch(id, &self.content, How::Magnet, &[], true);
-            }
-        }
-        self.leechers.push(id);
-        self.honest.push(id);
-    }
-
-    /// One thing goes wrong, or none.
-    fn disturb(&mut self) {
-        match self.rng.below(6) {
-            0 | 1 if self.leechers.len() > 1 => {
-                let at = self.rng.index(self.leechers.len());
-                let id = self.leechers.swap_remove(at);
+    fn run(mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Passed, End> {
+        for (at_ms, index, comes) in self.plan.schedule() {
+            self.pass_until(at_ms, go_on)?;
+            if comes {
+                self.join(index);
+            } else if let Some(id) = self.ids[index] {
                 self.net.kill(id);
-                self.drawn += &format!(", {} vanishes at {:.1} s", id.0, self.net.now().as_secs_f64());
             }
-            2 if self.seeds.len() > 1 => {
-                let id = self.seeds.swap_remove(0);
-                self.net.kill(id);
-                self.drawn += &format!(", seed {} vanishes at {:.1} s", id.0, self.net.now().as_secs_f64());
-            }
-            3 | 4 if self.honest.len() < 24 => self.join(),
-            _ => {}
         }
-    }
-
-    /// The faults end: liars are gone.
-    fn heal(&mut self) {
-        for id in std::mem::take(&mut self.liars) {
+        self.pass_until(self.plan.faults_ms, go_on)?;
+        // The faults end: liars are gone.
+        for id in self.of(|node| node.does == Does::Lie) {
             self.net.kill(id);
         }
+        let leechers = self.of(|node| node.is_leecher() && node.goes_ms.is_none());
+        let done = self.pass(HEAL, go_on, |net| leechers.iter().all(|id| net.done_at(*id).is_some()))?;
+        self.check()?;
+        if !done {
+            let missing = leechers.iter().filter(|id| self.net.done_at(**id).is_none()).count();
+            let (all, after_s) = (leechers.len(), HEAL.as_secs());
+            let what = format!("{missing} of {all} nodes are not complete {after_s} s after the faults");
+            return Err(violated(Invariant::Completion, what));
+        }
+        let (trace, events) = (self.net.trace(), self.net.steps());
+        Ok(Passed { trace, events, virtual_s: self.net.now().as_secs_f64() })
+    }
+
+    /// The network's nodes of those of the plan that are like that and have come.
+    fn of(&self, fits: impl Fn(&PlannedNode) -> bool) -> Vec<NodeId> {
+        self.plan
+            .nodes
+            .iter()
+            .zip(&self.ids)
+            .filter(|(node, _)| fits(node))
+            .filter_map(|(_, id)| *id)
+            .collect()
+    }
+
+    fn join(&mut self, index: usize) {
+        let node = &self.plan.nodes[index];
+        let (id, content) = (self.net.add(node.spec()), &self.content);
+        match node.does {
+            Does::Share | Does::Lie => self.net.share_tracked(id, content),
+            Does::FetchTorrent => self.net.fetch(id, content, How::Torrent, &[], true),
+            Does::FetchMagnet => self.net.fetch(id, content, How::Magnet, &[], true),
+            Does::Resume => self.net.resume_tracked(id, content, node.has),
+        };
+        self.ids[index] = Some(id);
+    }
+
+    /// Runs until a moment of the plan, and checks safety on the way.
+    fn pass_until(&mut self, at_ms: u64, go_on: &mut dyn FnMut() -> bool) -> Result<(), End> {
+        loop {
+            let rest_us = (at_ms * 1000).saturating_sub(self.net.now().as_micros());
+            if rest_us == 0 {
+                return Ok(());
+            }
+            self.pass(LOOK.min(Duration::from_micros(rest_us)), go_on, |_| false)?;
+            self.check()?;
+        }
+    }
+
+    /// Runs for a time, or until `done`; whether that was.
+    fn pass(
+        &mut self,
+        time: Duration,
+        go_on: &mut dyn FnMut() -> bool,
+        done: impl Fn(&Net) -> bool,
+    ) -> Result<bool, End> {
+        let (mut turn, mut stopped) = (self.turn, false);
+        let ended = self.net.run_until(time, |net| {
+            turn = turn.checked_sub(1).unwrap_or(TURN);
+            stopped |= turn == 0 && !go_on();
+            stopped || done(net)
+        });
+        self.turn = turn;
+        if stopped { Err(End::Stopped) } else { Ok(ended) }
     }
 
     /// What must hold at any time.
-    fn safe(&self) -> Result<(), String> {
-        for id in &self.honest {
+    fn check(&self) -> Result<(), End> {
+        let honest = self.of(|node| node.does != Does::Lie);
+        for id in &honest {
             if self.net.done_at(*id).is_some() && !self.net.has_exactly(*id, &self.content) {
-                return Err(format!("node {} says that it is complete, and has other bytes", id.0));
+                let what = format!("node {} says that it is complete, and has other bytes", id.0);
+                return Err(violated(Invariant::Content, what));
             }
             for (addr, reason) in self.net.banned(*id) {
-                let victim = self.honest.iter().find(|other| self.net.addr(**other).ip() == addr.ip());
+                let victim = honest.iter().find(|other| self.net.addr(**other).ip() == addr.ip());
                 if let Some(victim) = victim {
-                    return Err(format!("honest node {} was banned by {}: {reason}", victim.0, id.0));
+                    let what = format!("honest node {} was banned by {}: {reason}", victim.0, id.0);
+                    return Err(violated(Invariant::Bans, what));
                 }
             }
         }
         Ok(())
     }
-}
-
-fn spec(rng: &mut Rng) -> NodeSpec {
-    let behaviour = Behaviour { hang_up: if rng.below(5) == 0 { 0.01 } else { 0.0 }, ..Behaviour::default() };
-    NodeSpec {
-        latency: Duration::from_millis(1 + rng.below(80)),
-        window: (64 << 10) << rng.below(4),
-        behaviour,
-        ..NodeSpec::with_rates((64 << 10) << rng.below(5), (512 << 10) << rng.below(4))
-    }
-}
-
-fn liar(rng: &mut Rng) -> Behaviour {
-    let lie = match rng.below(3) {
-        0 => Lie::LastBlock,
-        _ => Lie::Sometimes(rng.unit()),
-    };
-    Behaviour { lie, hang_up: if rng.below(2) == 0 { rng.unit() / 10.0 } else { 0.0 }, tamper: None }
 }

@@ -33,19 +33,26 @@ impl Row {
     }
 }
 
-/// An experiment: its name, and what runs it. The number is the network's size, 0 for the paper's.
-pub type Experiment = (&'static str, fn(usize) -> Vec<Row>);
+/// An experiment: its name, and what runs it.
+pub type Experiment = (&'static str, Run);
+
+/// Runs an experiment, with so many nodes, or the paper's number where that is 0. The closure is told which share is
+/// done, many times a second; after `false` the rows are those that were finished until then.
+pub type Run = fn(usize, &mut dyn FnMut(f64) -> bool) -> Vec<Row>;
 
 /// All experiments.
 pub const EXPERIMENTS: &[Experiment] = &[("static-resilience", resilience::xor)];
 
-/// The page `docs/reproduction.md`.
+/// The page `docs/reproduction.md`; of a `partial` run it says so.
 #[must_use]
-pub fn page(rows: &[Row]) -> String {
+pub fn page(rows: &[Row], partial: bool) -> String {
     let mut page = "# Published results, reproduced\n\nMade by `peerage lab reproduce`: each line is a number of a \
 paper and what the lab's protocols give for it.\nThe tolerance was set before the run. \"No\" stands where ours is \
 outside; the note says why.\n\n| paper | figure | published | ours | tolerated | agrees | note |\n|---|---|---|---|---|---|---|\n"
         .to_owned();
+    if partial {
+        page = page.replacen("\n\n| paper", "\n\n**The run was stopped: lines are missing.**\n\n| paper", 1);
+    }
     for row in rows {
         let _ = writeln!(
             page,

@@ -102,6 +102,21 @@ impl Objects {
         self.copies.get(object).copied().unwrap_or(0)
     }
 
+    /// Which nodes of those online have which objects: pairs of object and node, drawn evenly.
+    #[must_use]
+    pub fn deal(&self, online: &[bool], rng: &mut Rng) -> Vec<(u32, usize)> {
+        let mut there: Vec<usize> = (0..online.len()).filter(|index| online[*index]).collect();
+        let mut dealt = Vec::new();
+        for object in 0..self.len() {
+            for at in 0..self.copies(object).min(there.len()) {
+                let other = at + rng.index(there.len() - at);
+                there.swap(at, other);
+                dealt.push((object as u32, there[at]));
+            }
+        }
+        dealt
+    }
+
     /// An object, by popularity; a random number where there are no objects.
     pub fn draw(&self, rng: &mut Rng) -> u32 {
         if self.is_empty() {

@@ -13,12 +13,14 @@
 //! **Where to start.** [`Net::new`], [`Content::new`], [`Net::add`], [`Net::share`], [`Net::fetch`],
 //! [`Net::run_until`].
 
+mod bug;
 mod content;
 mod events;
 mod link;
 mod node;
 mod trackers;
 
+pub use bug::Bug;
 pub use content::Content;
 pub use node::{Behaviour, Lie, NodeSpec, Tamper};
 
@@ -58,6 +60,10 @@ pub struct Net {
     trace: u64,
     /// Events handled.
     steps: u64,
+    /// What is wrong with all disks.
+    bug: Option<Bug>,
+    /// Jobs that disks have got.
+    jobs: u64,
 }
 
 impl Net {
@@ -73,7 +79,14 @@ impl Net {
             tracker: Tracker::default(),
             trace: FNV_OFFSET,
             steps: 0,
+            bug: None,
+            jobs: 0,
         }
+    }
+
+    /// From now on all disks have this bug.
+    pub fn plant(&mut self, bug: Bug) {
+        self.bug = Some(bug);
     }
 
     /// Adds a node.

@@ -323,9 +323,7 @@ impl Swarm {
 
     /// Forgets a peer, and asks others for what it was asked for.
     fn remove(&mut self, slot: u32) {
-        if !cfg!(feature = "planted-bug") {
-            self.release_all(slot);
-        }
+        self.release_all(slot);
         let Some(peer) = self.peers.remove(slot) else { return };
         // The slot may be given to another peer.
         self.ready_up.retain(|ready| *ready != slot);

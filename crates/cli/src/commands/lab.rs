@@ -1,5 +1,9 @@
-//! `peerage lab`: protocols on a simulated internet. Files, the clock and signals are here; the rest is
+//! `peerage lab`: protocols on a simulated internet. Files, the clock, threads and signals are here; the rest is
 //! `peerage-lab`'s.
+
+mod reproduce;
+mod swarm_test;
+mod tour;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -27,8 +31,9 @@ pub fn lab(mut context: Context, args: Lab) -> anyhow::Result<ExitCode> {
     match args.command {
         LabCommand::Run { scenario, options } => run(&mut context, &scenario, &options),
         LabCommand::Compare { scenarios, options } => compare(&mut context, &scenarios, &options),
-        LabCommand::SwarmTest { seeds } => swarm_test(&context, seeds),
-        LabCommand::Reproduce { nodes } => reproduce(&context, nodes),
+        LabCommand::SwarmTest(options) => swarm_test::swarm_test(&mut context, &options),
+        LabCommand::Reproduce { nodes } => reproduce::reproduce(&mut context, nodes),
+        LabCommand::Tour { seed, out } => tour::tour(&mut context, seed, out.as_deref()),
         LabCommand::List => list(&context.output),
         LabCommand::Explain { protocol } => explain(&context.output, &protocol),
     }
@@ -141,90 +146,6 @@ fn compare(context: &mut Context, names: &[String], options: &LabRun) -> anyhow:
         );
     }
     Ok(ExitCode::Ok)
-}
-
-#[derive(Serialize)]
-struct SwarmTested {
-    schema_version: u32,
-    seeds: u64,
-    events: u64,
-    /// Seeds under which something broke, and what.
-    violations: Vec<String>,
-}
-
-fn swarm_test(context: &Context, seeds: std::ops::Range<u64>) -> anyhow::Result<ExitCode> {
-    let (output, stop) = (&context.output, Stop::new());
-    let other = stop.clone();
-    let first = seeds.start;
-    let tested = drive(&stop, async {
-        let mut tested = SwarmTested {
-            schema_version: peerage_api::SCHEMA_VERSION,
-            seeds: 0,
-            events: 0,
-            violations: Vec::new(),
-        };
-        for seed in seeds {
-            if other.is_requested() {
-                break;
-            }
-            match peerage_lab::random::run(seed) {
-                Ok(passed) => tested.events += passed.events,
-                Err(violation) => {
-                    output.say(&format!("{violation}"));
-                    tested.violations.push(violation.to_string());
-                }
-            }
-            tested.seeds += 1;
-        }
-        Ok(tested)
-    })??;
-    output.reply(&tested, |tested| {
-        format!(
-            "{} seeds from {first} on, {} events, {} violations\n",
-            tested.seeds,
-            tested.events,
-            tested.violations.len()
-        )
-    })?;
-    match tested.violations.first() {
-        Some(violation) => {
-            let seed = violation
-                .trim_start_matches("seed ")
-                .split(':')
-                .next()
-                .unwrap_or_default()
-                .parse()
-                .unwrap_or(0_u64);
-            let hint = format!("the same again: peerage lab swarm-test --seeds {seed}..{}", seed + 1);
-            Err(Failure::new(ExitCode::Integrity, "E_VIOLATION", violation).hint(hint).into())
-        }
-        None if stop.is_requested() => {
-            Err(Failure::new(ExitCode::Interrupted, "E_INTERRUPTED", "stopped: not every seed was run")
-                .into())
-        }
-        None => Ok(ExitCode::Ok),
-    }
-}
-
-#[derive(Serialize)]
-struct Reproduced<'a> {
-    schema_version: u32,
-    rows: &'a [peerage_lab::reproduction::Row],
-}
-
-fn reproduce(context: &Context, nodes: usize) -> anyhow::Result<ExitCode> {
-    let mut rows = Vec::new();
-    for (name, experiment) in peerage_lab::reproduction::EXPERIMENTS {
-        context.output.say(&format!("running {name}"));
-        rows.extend(experiment(nodes));
-    }
-    let reproduced = Reproduced { schema_version: peerage_api::SCHEMA_VERSION, rows: &rows };
-    context.output.reply(&reproduced, |reproduced| peerage_lab::reproduction::page(reproduced.rows))?;
-    Ok(if rows.iter().all(peerage_lab::reproduction::Row::holds) {
-        ExitCode::Ok
-    } else {
-        ExitCode::Integrity
-    })
 }
 
 fn simulate(scenario: &Scenario, stop: &Stop, output: &mut Output) -> anyhow::Result<Report> {

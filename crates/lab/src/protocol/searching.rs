@@ -178,17 +178,10 @@ impl<K: Kind> Protocol for Searching<K> {
     }
 
     fn place(&mut self, nodes: &mut [Node], objects: &Objects, online: &[bool], rng: &mut Rng) {
-        let mut there: Vec<usize> = (0..online.len()).filter(|index| online[*index]).collect();
-        for object in 0..objects.len() {
-            let copies = objects.copies(object).min(there.len());
-            for at in 0..copies {
-                let other = at + rng.index(there.len() - at);
-                there.swap(at, other);
-                let index = there[at];
-                nodes[index].holds.insert(object as u32);
-                nodes[index].publish_at = Some(Instant::ZERO);
-                self.holders.insert((object as u32, NodeId(index as u32)));
-            }
+        for (object, index) in objects.deal(online, rng) {
+            nodes[index].holds.insert(object);
+            nodes[index].publish_at = Some(Instant::ZERO);
+            self.holders.insert((object, NodeId(index as u32)));
         }
     }
 

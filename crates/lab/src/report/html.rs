@@ -19,25 +19,27 @@ const BOTTOM: f64 = 24.0;
 #[must_use]
 pub fn page(reports: &[Report]) -> String {
     let names: Vec<&str> = reports.iter().map(|report| report.scenario.as_str()).collect();
-    let title = escape(&names.join(", "));
-    let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
-<title>{title} - Peerage lab</title>\n<style>{STYLE}</style></head>\n<body><main>\n<h1>{title}</h1>\n"
-    );
+    let mut html = String::new();
     if reports.len() > 1 {
         html += &comparison(reports);
     }
     for report in reports {
         section(&mut html, report, reports.len() > 1);
     }
-    html +=
-        "</main><footer><p>Made by peerage lab. The same scenario and seed give the same run.</p></footer>\n";
-    if reports.iter().any(|report| !report.drawing.edges.is_empty()) {
-        let _ = writeln!(html, "<script>{SCRIPT}</script>");
-    }
-    html + "</body></html>\n"
+    document(&names.join(", "), &html, reports.iter().any(|report| !report.drawing.edges.is_empty()))
+}
+
+/// A page with this content; `plays` where it has overlays on which searches are played.
+pub(crate) fn document(title: &str, content: &str, plays: bool) -> String {
+    let title = escape(title);
+    let script = if plays { format!("<script>{SCRIPT}</script>\n") } else { String::new() };
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
+<title>{title} - Peerage lab</title>\n<style>{STYLE}</style></head>\n<body><main>\n<h1>{title}</h1>\n{content}\
+</main><footer><p>Made by peerage lab. The same scenario and seed give the same run.</p></footer>\n{script}</body></html>\n"
+    )
 }
 
 /// Figures of all runs in one table, and the ones that differ most as bars.
@@ -180,7 +182,7 @@ fn time_chart(report: &Report) -> String {
 }
 
 /// One bar for each of several things.
-fn rows_chart(title: &str, meaning: &str, rows: &[(&str, f64)]) -> String {
+pub(crate) fn rows_chart(title: &str, meaning: &str, rows: &[(&str, f64)]) -> String {
     let top = rows.iter().map(|row| row.1).fold(0.0, f64::max).max(1e-9);
     let height = 26.0 * rows.len() as f64;
     let label = format!("{title}: {meaning}");
@@ -237,7 +239,7 @@ fn figure(title: &str, label: &str, svg: &str, heads: (&str, &str), rows: &[(Str
 }
 
 /// The overlay on a circle, on which searches are played.
-fn overlay(html: &mut String, report: &Report) {
+pub(crate) fn overlay(html: &mut String, report: &Report) {
     if report.drawing.edges.is_empty() {
         return;
     }
@@ -272,7 +274,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -42,7 +42,10 @@ fn every_error_names_the_line_and_the_key() {
         assert!(message.contains(expected), "{text:?}\n  gave     {message}\n  expected {expected}");
     }
     let message = Scenario::parse("x", "protocol = \"carrier pigeon\"\nnodes = 3").unwrap_err().to_string();
-    assert!(message.starts_with("line 1, `protocol`: \"carrier pigeon\" is none of kademlia"), "{message}");
+    assert!(
+        message.starts_with("line 1, `protocol`: \"carrier pigeon\" is none of central, kademlia"),
+        "{message}"
+    );
     let message = Scenario::parse("x", "protocol = \"kademlia\"").unwrap_err().to_string();
     assert!(message.contains("missing field `nodes`"), "{message}");
     let message = Scenario::parse("x", "protocol = \"kademlia\"\nnodes = 1").unwrap_err().to_string();

@@ -11,7 +11,10 @@
 //! then says [`Lookup::widen`]: all nodes within the radius in which as many are to be expected are
 //! asked too, and to find those that the crowd hides, nodes are asked for keys around the target.
 
+mod candidates;
+
 use super::{Contact, subnet};
+use candidates::{Candidate, Candidates, Place, tag};
 use peerage_base::{Key, Rng};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -38,9 +41,6 @@ impl Default for LookupConfig {
     }
 }
 
-/// Nodes that one path remembers; the farthest is forgotten.
-const CANDIDATES_MAX: usize = 96;
-
 /// Keys around a crowded target that are asked for.
 const EXPLORE_MAX: usize = 32;
 
@@ -66,16 +66,14 @@ enum State {
 
 #[derive(Clone, Copy, Debug)]
 struct Asked {
+    addr: SocketAddr,
     state: State,
     path: usize,
 }
 
-/// Suspects last, then by distance; an address makes it unique.
-type Place<const N: usize> = (bool, Key<N>, SocketAddr);
-
 #[derive(Clone, Debug, Default)]
 struct Path<const N: usize> {
-    candidates: BTreeSet<Place<N>>,
+    candidates: Candidates<N>,
     /// Of how many networks they are: a /24 full of identifiers near the target crowds nobody out.
     subnets: BTreeMap<IpAddr, usize>,
     /// Questions on the way that are not late.
@@ -90,7 +88,13 @@ pub struct Lookup<const N: usize> {
     paths: Vec<Path<N>>,
     /// Addresses without a key, to begin with.
     strangers: VecDeque<SocketAddr>,
-    asked: BTreeMap<SocketAddr, Asked>,
+    /// In the order in which they were asked.
+    asked: Vec<Asked>,
+    /// The tags of their addresses, to find them by.
+    tags: Vec<u32>,
+    /// How many of them have answered, and how many are late.
+    answered: usize,
+    late: usize,
     /// Hosts asked; one question each, but for those nearby.
     hosts: BTreeSet<IpAddr>,
     /// The path whose turn it is.
@@ -126,7 +130,10 @@ impl<const N: usize> Lookup<N> {
             paths: vec![Path::default(); config.paths.max(1)],
             config,
             strangers: strangers.into_iter().collect(),
-            asked: BTreeMap::new(),
+            asked: Vec::new(),
+            tags: Vec::new(),
+            answered: 0,
+            late: 0,
             hosts: BTreeSet::new(),
             turn: 0,
             wide: None,
@@ -170,9 +177,8 @@ impl<const N: usize> Lookup<N> {
         suspect: bool,
         named: impl IntoIterator<Item = (Contact<N>, bool)>,
     ) -> bool {
-        let Some(asked) = self.asked.get_mut(&from.addr) else { return false };
-        let path = asked.path;
-        let before = core::mem::replace(&mut asked.state, State::Answered);
+        let Some((path, before)) = self.state_of(from.addr) else { return false };
+        self.set_state(from.addr, State::Answered);
         self.arrived(path, before, from.addr);
         // One that was a stranger gets its place; another one has it.
         self.insert(path, (suspect, from.key.distance(&self.target), from.addr));
@@ -184,10 +190,9 @@ impl<const N: usize> Lookup<N> {
 
     /// An answer takes longer than usual.
     pub fn late(&mut self, addr: SocketAddr) {
-        let Some(asked) = self.asked.get_mut(&addr) else { return };
-        if asked.state == State::Asked {
-            let path = asked.path;
-            asked.state = State::Late;
+        let Some((path, before)) = self.state_of(addr) else { return };
+        if before == State::Asked {
+            self.set_state(addr, State::Late);
             // Whoever named a wrong port must not keep us from the right one.
             self.hosts.remove(&addr.ip());
             self.arrived(path, State::Asked, addr);
@@ -196,11 +201,10 @@ impl<const N: usize> Lookup<N> {
 
     /// No answer came, or one that cannot be believed.
     pub fn fail(&mut self, addr: SocketAddr) {
-        let Some(asked) = self.asked.get_mut(&addr) else { return };
-        let (path, before) = (asked.path, asked.state);
+        let Some((path, before)) = self.state_of(addr) else { return };
         // A node that answered before stays: it may only refuse to be asked for another key.
         if before != State::Answered {
-            asked.state = State::Failed;
+            self.set_state(addr, State::Failed);
             self.hosts.remove(&addr.ip());
         }
         self.arrived(path, before, addr);
@@ -210,8 +214,7 @@ impl<const N: usize> Lookup<N> {
     #[must_use]
     pub fn is_done(&self) -> bool {
         // A machine that was held up takes all answers for late: without those there would be none.
-        let count = |state: State| self.asked.values().filter(|asked| asked.state == state).count();
-        if count(State::Answered) < self.config.k && count(State::Late) > 0 {
+        if self.answered < self.config.k && self.late > 0 {
             return false;
         }
         let spent = self.asked.len() >= self.config.asked_max;
@@ -223,7 +226,7 @@ impl<const N: usize> Lookup<N> {
         !exploring
             && !scouts
             && self.strangers.is_empty()
-            && (0..self.paths.len()).all(|path| self.path_done(path))
+            && self.paths.iter().all(|path| self.path_done(path))
     }
 
     /// Asks all nodes within `radius` too. To find those that the crowd hides, nodes are asked for keys
@@ -243,7 +246,7 @@ impl<const N: usize> Lookup<N> {
         let mut first = Vec::new();
         for key in explore.split_off(EXPLORE_MAX / 2) {
             for (contact, suspect) in scouts(&key) {
-                if self.asked.contains_key(&contact.addr) {
+                if self.state_of(contact.addr).is_some() {
                     continue;
                 }
                 let path = first.len() % self.paths.len();
@@ -267,8 +270,9 @@ impl<const N: usize> Lookup<N> {
         let mut distances: Vec<Key<N>> = self
             .paths
             .iter()
-            .flat_map(|path| path.candidates.iter().filter(|place| !place.0 && self.answered(&place.2)))
-            .map(|(_, distance, _)| *distance)
+            .flat_map(|path| path.candidates.answered())
+            .filter(|(suspect, ..)| !suspect)
+            .map(|(_, distance, _)| distance)
             .collect();
         distances.sort_unstable();
         distances.dedup();
@@ -282,10 +286,8 @@ impl<const N: usize> Lookup<N> {
     pub fn closest(&self, count: usize) -> Vec<Contact<N>> {
         let mut found = Vec::new();
         let (mut addrs, mut subnets) = (BTreeSet::new(), BTreeMap::new());
-        let answered = |path: &Path<N>| -> VecDeque<Place<N>> {
-            path.candidates.iter().filter(|place| self.answered(&place.2)).copied().collect()
-        };
-        let mut rows: Vec<VecDeque<Place<N>>> = self.paths.iter().map(answered).collect();
+        let mut rows: Vec<VecDeque<Place<N>>> =
+            self.paths.iter().map(|path| path.candidates.answered().collect()).collect();
         while rows.iter().any(|row| !row.is_empty()) {
             for row in &mut rows {
                 // Where paths agree they name the same nodes: each of them counts once.
@@ -316,13 +318,32 @@ impl<const N: usize> Lookup<N> {
         *count <= self.config.subnet_max
     }
 
-    fn answered(&self, addr: &SocketAddr) -> bool {
-        self.asked.get(addr).is_some_and(|asked| asked.state == State::Answered)
+    fn position(&self, addr: &SocketAddr, tag: u32) -> Option<usize> {
+        let mut tags = self.tags.iter().zip(&self.asked);
+        tags.position(|(own, asked)| *own == tag && asked.addr == *addr)
+    }
+
+    /// By which path an address was asked, and what came of it.
+    fn state_of(&self, addr: SocketAddr) -> Option<(usize, State)> {
+        let asked = self.asked.get(self.position(&addr, tag(&addr))?)?;
+        Some((asked.path, asked.state))
+    }
+
+    /// What became of an address that was asked.
+    fn set_state(&mut self, addr: SocketAddr, state: State) {
+        let tag = tag(&addr);
+        let Some(asked) = self.position(&addr, tag).and_then(|at| self.asked.get_mut(at)) else { return };
+        let before = core::mem::replace(&mut asked.state, state);
+        for (counter, counted) in [(&mut self.answered, State::Answered), (&mut self.late, State::Late)] {
+            *counter -= usize::from(before == counted);
+            *counter += usize::from(state == counted);
+        }
+        self.paths.iter_mut().for_each(|path| path.candidates.note(&addr, tag, state));
     }
 
     fn poll_strangers(&mut self) -> Option<Ask<N>> {
         while let Some(addr) = self.strangers.pop_front() {
-            if !self.asked.contains_key(&addr) {
+            if self.state_of(addr).is_none() {
                 let path = self.turn;
                 self.turn = (self.turn + 1) % self.paths.len();
                 return Some(self.ask(path, addr, None, self.target));
@@ -337,7 +358,7 @@ impl<const N: usize> Lookup<N> {
         while let Some((contact, path, key)) =
             self.wide.as_mut().filter(|wide| wide.exploring.len() < busy).and_then(|wide| wide.scouts.pop())
         {
-            if !self.asked.contains_key(&contact.addr) {
+            if self.state_of(contact.addr).is_none() {
                 let ask = self.ask(path, contact.addr, Some(contact.key), key);
                 if let Some(wide) = &mut self.wide {
                     wide.exploring.insert(contact.addr);
@@ -346,21 +367,25 @@ impl<const N: usize> Lookup<N> {
             }
         }
         let wide = self.wide.as_mut().filter(|wide| wide.exploring.len() < 2 * self.config.alpha)?;
-        let answered = self.asked.iter().filter(|(_, asked)| asked.state == State::Answered);
+        let answered = self.asked.iter().filter(|asked| asked.state == State::Answered);
         // The farthest: the crowd is near.
-        let (addr, _) =
-            answered.filter(|(addr, _)| !wide.explored.contains(*addr)).max_by_key(|(addr, asked)| {
-                let places = self.paths.get(asked.path).into_iter().flat_map(|path| &path.candidates);
-                places.filter(|place| place.2 == **addr).map(|place| place.1).max()
-            })?;
-        let (addr, target) = (*addr, wide.explore.pop()?);
+        let asked = answered.filter(|asked| !wide.explored.contains(&asked.addr)).max_by_key(|asked| {
+            let candidates = self.paths.get(asked.path).map(|path| &path.candidates).into_iter();
+            let places =
+                candidates.flat_map(|candidates| candidates.iter().filter_map(|one| candidates.at(one)));
+            (places.filter(|place| place.1 == asked.addr).map(|place| place.0).max(), asked.addr)
+        })?;
+        let (addr, target) = (asked.addr, wide.explore.pop()?);
         wide.explored.insert(addr);
         wide.exploring.insert(addr);
         Some(Ask { addr, key: None, target })
     }
 
     fn ask(&mut self, path: usize, addr: SocketAddr, key: Option<Key<N>>, target: Key<N>) -> Ask<N> {
-        self.asked.insert(addr, Asked { state: State::Asked, path });
+        // Whoever asks has seen that it was not asked yet.
+        self.asked.push(Asked { addr, state: State::Asked, path });
+        self.tags.push(tag(&addr));
+        self.set_state(addr, State::Asked);
         if subnet(addr.ip()).is_some() {
             self.hosts.insert(addr.ip());
         }
@@ -386,9 +411,9 @@ impl<const N: usize> Lookup<N> {
     }
 
     fn insert(&mut self, path: usize, place: Place<N>) {
-        let Some(path) = self.paths.get_mut(path).filter(|path| !path.candidates.contains(&place)) else {
-            return;
-        };
+        let Some(Err(at)) = self.paths.get(path).map(|path| path.candidates.position(&place)) else { return };
+        let state = self.state_of(place.2).map(|(_, state)| state);
+        let Some(path) = self.paths.get_mut(path) else { return };
         if let Some(net) = subnet(place.2.ip()) {
             let count = path.subnets.entry(net).or_default();
             if *count >= 2 * self.config.subnet_max {
@@ -396,49 +421,49 @@ impl<const N: usize> Lookup<N> {
             }
             *count += 1;
         }
-        path.candidates.insert(place);
-        if path.candidates.len() > CANDIDATES_MAX
-            // Those that answered are among the closest: none of them is lost.
-            && let Some((_, _, addr)) = path.candidates.pop_last()
+        if let Some(addr) = path.candidates.insert(at, &place, state)
             && let Some(count) = subnet(addr.ip()).and_then(|net| path.subnets.get_mut(&net))
         {
             *count = count.saturating_sub(1);
         }
     }
 
-    /// The places that a path is about: its closest `k` that are neither late nor failed, and all
+    /// The candidates that a path is about: its closest `k` that are neither late nor failed, and all
     /// within the radius of a wide look-up.
-    fn window(&self, path: usize) -> impl Iterator<Item = (&Place<N>, Option<State>)> {
-        let places = self.paths.get(path).into_iter().flat_map(|path| &path.candidates);
+    fn window<'a>(&'a self, candidates: &'a Candidates<N>) -> impl Iterator<Item = &'a Candidate> {
         let k = self.config.k;
         let radius = self.wide.as_ref().map(|wide| wide.radius);
         let mut count = 0;
-        places
-            .map(|place| (place, self.asked.get(&place.2).map(|asked| asked.state)))
-            .filter(|(place, state)| match state {
+        candidates
+            .iter()
+            .filter(|candidate| match candidate.state {
                 Some(State::Late | State::Failed) => false,
                 // Another address of a host that was asked already.
-                None => !self.hosts.contains(&place.2.ip()),
+                None => self.hosts.is_empty() || !self.host_was_asked(candidates, candidate),
                 Some(State::Asked | State::Answered) => true,
             })
-            .take_while(move |(place, _)| {
+            .take_while(move |candidate| {
                 count += 1;
-                count <= k || radius.is_some_and(|radius| place.1 <= radius)
+                let within =
+                    |radius| candidates.at(candidate).is_some_and(|(distance, _)| distance <= radius);
+                count <= k || radius.is_some_and(within)
             })
+    }
+
+    fn host_was_asked(&self, candidates: &Candidates<N>, candidate: &Candidate) -> bool {
+        candidates.at(candidate).is_some_and(|(_, addr)| self.hosts.contains(&addr.ip()))
     }
 
     fn next_of(&self, path: usize) -> Option<(Key<N>, SocketAddr)> {
-        if self.paths.get(path)?.waiting >= self.config.alpha {
-            return None;
-        }
-        let (place, _) = self.window(path).find(|(_, state)| state.is_none())?;
-        Some((self.target.distance(&place.1), place.2))
+        let path = self.paths.get(path).filter(|path| path.waiting < self.config.alpha)?;
+        let next = self.window(&path.candidates).find(|candidate| candidate.state.is_none())?;
+        let (distance, addr) = path.candidates.at(next)?;
+        Some((self.target.distance(&distance), addr))
     }
 
-    fn path_done(&self, path: usize) -> bool {
-        let strangers =
-            self.paths.get(path).is_some_and(|path| path.candidates.is_empty() && path.waiting > 0);
-        !strangers && self.window(path).all(|(_, state)| state == Some(State::Answered))
+    fn path_done(&self, path: &Path<N>) -> bool {
+        let strangers = path.candidates.is_empty() && path.waiting > 0;
+        !strangers && self.window(&path.candidates).all(|candidate| candidate.state == Some(State::Answered))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A node: its machine, its disk, its lines, and how it behaves.
 
+use super::bug::{self, Bug};
 use super::content::Content;
 use super::events::Event;
 use super::link::{LinkId, NEVER};
@@ -362,7 +363,15 @@ impl Net {
                 self.hang_up(link, side);
             }
             Output::Verify { torrent, piece, digests } => {
-                let result = node.verify(torrent, piece, digests);
+                let mut result = node.verify(torrent, piece, digests);
+                self.jobs += 1;
+                match self.bug {
+                    Some(Bug::LostJobs) if self.jobs.is_multiple_of(bug::RARE) => return,
+                    Some(Bug::UncheckedPieces) => {
+                        result = StoreEvent::Verified { piece, ok: true, digests: None };
+                    }
+                    _ => {}
+                }
                 self.events.push(now + DISK_TIME, Event::Stored(id, torrent, result));
             }
             Output::Announce { torrent, tracker, request, .. } => {
@@ -402,7 +411,13 @@ impl Net {
         } else {
             disk.wrong.insert((block.piece, block.begin), from);
         }
-        Arc::make_mut(&mut disk.bytes)[begin..begin + data.len()].copy_from_slice(data);
+        let bytes = Arc::make_mut(&mut disk.bytes);
+        bytes[begin..begin + data.len()].copy_from_slice(data);
+        self.jobs += 1;
+        if self.bug == Some(Bug::RottenDisk) && self.jobs.is_multiple_of(bug::RARE) {
+            bytes[begin] ^= 1;
+            disk.wrong.insert((block.piece, block.begin), id);
+        }
         let Block { piece, begin, len } = block;
         let written = StoreEvent::Written { piece, begin, len };
         self.events.push(self.now + DISK_TIME, Event::Stored(id, torrent, written));
