@@ -122,7 +122,7 @@ fn times(before: f64, after: f64) -> String {
 
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    if percent == percent.round() || percent >= 99.95 && percent < 100.0 {
+    if percent == percent.round() || (99.95..100.0).contains(&percent) {
         return if share < 1.0 && percent.round() >= 100.0 {
             "99.9 %".to_owned()
         } else {
