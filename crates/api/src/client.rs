@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::control::{PREFIX, Problem};
 use crate::error::{ExitCode, Failure};
+use crate::socket::SocketPath;
 
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -136,7 +137,11 @@ impl Client {
         match &self.endpoint {
             Endpoint::Socket(path) => {
                 let request = request.header(header::HOST, "localhost").body(body);
-                let stream = within(UnixStream::connect(path)).await.map_err(|error| no_daemon(&error))?;
+                let stream = within(async {
+                    let short = SocketPath::new(path)?;
+                    UnixStream::connect(&short).await
+                });
+                let stream = stream.await.map_err(|error| no_daemon(&error))?;
                 exchange(stream, request.map_err(|error| lost(&error))?).await
             }
             Endpoint::Tcp { authority, token } => {

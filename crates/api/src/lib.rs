@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod reply;
 pub mod request;
+pub mod socket;
 pub mod why;
 
 pub use error::{ExitCode, Failure};

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use peerage_api::error::{ExitCode, Failure};
 use peerage_api::request;
 use peerage_api::request::NodeConfig;
+use peerage_api::socket::SocketPath;
 
 use crate::Stop;
 use crate::daemon::Handle;
@@ -93,10 +94,8 @@ pub(crate) fn listen(request: &request::Daemon) -> Result<Listeners, Failure> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
         _ => {}
     }
-    let socket = std::os::unix::net::UnixListener::bind(&path).map_err(|error| {
-        fail(error)
-            .hint("a socket's path has at most 107 bytes; XDG_RUNTIME_DIR or --home DIR puts it elsewhere")
-    })?;
+    let short = SocketPath::new(&path).map_err(fail)?;
+    let socket = std::os::unix::net::UnixListener::bind(short).map_err(fail)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
     socket.set_nonblocking(true).map_err(fail)?;
     Ok(Listeners { socket, socket_path: path, tcp })
