@@ -5,7 +5,7 @@
 //! safety is checked: whoever says that it is complete has exactly the content, and no honest node bans another.
 //! Then the faults end, and liveness is checked: every honest node completes.
 //!
-//! What a seed draws is a [`Plan`], which stands in a file as well; [`shrink`] makes a plan that fails smaller.
+//! What a seed draws is a [`Plan`], which stands in a file as well; [`mod@shrink`] makes a plan that fails smaller.
 //! [`Bug`]s can be planted, to see that this finds them.
 //!
 //! **Where to start.** [`run`].

@@ -3,7 +3,7 @@
 //! Every figure that is told comes from the runs; the words of a [`Kind`] hold without them. The workload is the same
 //! for all: objects with five copies each, of unequal popularity, are searched at random nodes.
 //!
-//! **Where to start.** [`KINDS`], [`visit`], then [`text`] or [`page`].
+//! **Where to start.** [`KINDS`], [`visit`], then [`text`] or [`mod@page`].
 
 mod kinds;
 mod page;
